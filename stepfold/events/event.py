@@ -1,0 +1,274 @@
+"""What can happen in a conversation: one struct per kind, the tag is `noun.verb/version`.
+
+Tags are never renamed and fields with defaults are the only change; anything else is a new version
+and an upcaster (`events/wire.py`). A request ends in `Requested` and has exactly one outcome with
+the same `call`. The union `Event` at the end is the whole language.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from msgspec import Struct
+
+from stepfold.events.values import (
+    Arguments,
+    Citation,
+    Finish,
+    Part,
+    Passage,
+    RefusedCitation,
+    Usage,
+)
+
+
+class _Event(Struct, frozen=True, omit_defaults=True, tag_field="type"):
+    pass
+
+
+class ConversationStarted(_Event, frozen=True, tag="conversation.started/1"):
+    """Pins the conversation to one version of one agent. `origin` is set on imported recordings."""
+
+    agent: str
+    digest: str
+    contact: str = ""
+    channel: str = ""
+    origin: str = ""
+
+
+class MessageReceived(_Event, frozen=True, tag="message.received/1"):
+    """A contact said something. `message` is the channel's own id of it."""
+
+    text: str
+    contact: str = ""
+    message: str = ""
+
+
+class ReasonRequested(_Event, frozen=True, tag="reason.requested/1"):
+    """A model is asked. `heard` messages join its prompt; only `tools` are shown to it."""
+
+    call: str
+    turn: int
+    model: str
+    tools: tuple[str, ...] = ()
+    heard: int = 0
+    attempt: int = 1
+    delay_s: float = 0
+
+
+class Reasoned(_Event, frozen=True, tag="reason.finished/1"):
+    call: str
+    turn: int
+    model: str
+    parts: tuple[Part, ...]
+    finish: Finish = "stop"
+    finish_word: str = ""
+    provider: str = ""
+    response: str = ""
+    usage: Usage | None = None
+    cost_usd: Decimal | None = None
+    elapsed_ms: float = 0
+    attempt: int = 1
+
+
+class ReasonFailed(_Event, frozen=True, tag="reason.failed/1"):
+    """`reason` is a word of ours (`timeout`, `rate_limit`, ...), `detail` the provider's own."""
+
+    call: str
+    turn: int
+    model: str
+    reason: str
+    detail: str = ""
+    retryable: bool = False
+    delay_s: float = 0
+    usage: Usage | None = None
+    cost_usd: Decimal | None = None
+    elapsed_ms: float = 0
+    attempt: int = 1
+
+
+class ToolRequested(_Event, frozen=True, tag="tool.requested/1"):
+    call: str
+    turn: int
+    name: str
+    arguments: Arguments
+
+
+class ToolStarted(_Event, frozen=True, tag="tool.started/1"):
+    """Recorded before the effect begins. Who won this append runs the tool; nobody else ever."""
+
+    call: str
+    turn: int
+    worker: str = ""
+
+
+class ToolReturned(_Event, frozen=True, tag="tool.returned/1"):
+    call: str
+    turn: int
+    result: Any
+    elapsed_ms: float = 0
+
+
+class ToolFailed(_Event, frozen=True, tag="tool.failed/1"):
+    call: str
+    turn: int
+    reason: str
+    elapsed_ms: float = 0
+
+
+class ToolRefused(_Event, frozen=True, tag="tool.refused/1"):
+    """The call was not permitted; it never ran."""
+
+    call: str
+    turn: int
+    name: str
+    reason: str
+
+
+class ToolUnknown(_Event, frozen=True, tag="tool.unknown/1"):
+    """It started and its worker died: the effect may or may not have happened."""
+
+    call: str
+    turn: int
+    reason: str
+
+
+class RetrievalRequested(_Event, frozen=True, tag="retrieval.requested/1"):
+    call: str
+    turn: int
+    query: str
+    collections: tuple[str, ...]
+    passages_max: int
+
+
+class RetrievalReturned(_Event, frozen=True, tag="retrieval.returned/1"):
+    call: str
+    turn: int
+    passages: tuple[Passage, ...]
+    elapsed_ms: float = 0
+
+
+class RetrievalFailed(_Event, frozen=True, tag="retrieval.failed/1"):
+    call: str
+    turn: int
+    reason: str
+    elapsed_ms: float = 0
+
+
+class ResponseGiven(_Event, frozen=True, tag="response.given/1"):
+    """The answer. `refused` are citations whose quote no retrieved passage holds."""
+
+    turn: int
+    text: str
+    citations: tuple[Citation, ...] = ()
+    refused: tuple[RefusedCitation, ...] = ()
+
+
+class ResponseDelivered(_Event, frozen=True, tag="response.delivered/1"):
+    turn: int
+    channel: str
+    receipt: str = ""
+
+
+class GenerationRequested(_Event, frozen=True, tag="generation.requested/1"):
+    """The direct path: `input` to JSON that fits `schema` (a JSON Schema), without a loop."""
+
+    call: str
+    task: str
+    input: Any
+    schema: dict[str, Any]
+    model: str
+
+
+class Generated(_Event, frozen=True, tag="generation.finished/1"):
+    call: str
+    output: Any
+    model: str
+    usage: Usage | None = None
+    cost_usd: Decimal | None = None
+    elapsed_ms: float = 0
+
+
+class GenerationFailed(_Event, frozen=True, tag="generation.failed/1"):
+    call: str
+    reason: str
+    model: str
+    detail: str = ""
+    usage: Usage | None = None
+    cost_usd: Decimal | None = None
+    elapsed_ms: float = 0
+
+
+class TurnExpired(_Event, frozen=True, tag="turn.expired/1"):
+    """A durable timer fired: the turn has used its total time."""
+
+    turn: int
+
+
+class TurnAbandoned(_Event, frozen=True, tag="turn.abandoned/1"):
+    """The agent gave up: `reason` is a word of ours (`steps`, `cost`, `time`, `model`, ...)."""
+
+    turn: int
+    reason: str
+    detail: str = ""
+
+
+class TurnCancelled(_Event, frozen=True, tag="turn.cancelled/1"):
+    """Somebody, or a newer message, ended the turn."""
+
+    turn: int
+    reason: str
+
+
+class ConversationStopped(_Event, frozen=True, tag="conversation.stopped/1"):
+    """Nothing acts on this conversation any more. `entry` is the id of what could not be handled."""
+
+    reason: str
+    entry: str = ""
+    detail: str = ""
+
+
+class Unreadable(_Event, frozen=True, tag="unreadable/1"):
+    """What a reader puts in place of a payload that it cannot read; `raw` is the payload.
+
+    `known` is true when the kind is ours: then a newer version of us may be able to read it.
+    """
+
+    kind: str
+    reason: str
+    raw: bytes = b""
+    known: bool = False
+
+
+Event = (
+    ConversationStarted
+    | MessageReceived
+    | ReasonRequested
+    | Reasoned
+    | ReasonFailed
+    | ToolRequested
+    | ToolStarted
+    | ToolReturned
+    | ToolFailed
+    | ToolRefused
+    | ToolUnknown
+    | RetrievalRequested
+    | RetrievalReturned
+    | RetrievalFailed
+    | ResponseGiven
+    | ResponseDelivered
+    | GenerationRequested
+    | Generated
+    | GenerationFailed
+    | TurnExpired
+    | TurnAbandoned
+    | TurnCancelled
+    | ConversationStopped
+    | Unreadable
+)
+
+ToolOutcome = (
+    ToolReturned | ToolFailed | ToolRefused | ToolUnknown | RetrievalReturned | RetrievalFailed
+)
+Request = ReasonRequested | ToolRequested | RetrievalRequested | GenerationRequested

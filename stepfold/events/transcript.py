@@ -1,0 +1,68 @@
+"""What was said, as a model may be shown it: the items of a conversation, and their legal form.
+
+Every provider refuses a history in which a call has no result, or has one in the wrong place.
+`legal` therefore answers each call directly after the turn that made it, in the order of the calls,
+and says so where no outcome was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from stepfold.events.values import Part, Passage, Text, ToolCall
+
+Status = Literal["ok", "failed", "refused", "unknown", "cancelled"]
+NO_OUTCOME = "cancelled: the turn ended before an outcome of this call was seen"
+
+
+class Heard(Struct, frozen=True):
+    """A contact's message, at the place where a model first heard it."""
+
+    text: str
+
+
+class Thought(Struct, frozen=True):
+    """A model's turn, its parts in order."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        return tuple(part for part in self.parts if isinstance(part, ToolCall))
+
+    @property
+    def text(self) -> str:
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+
+class Result(Struct, frozen=True):
+    """The outcome of one call, for a model: text, or the passages that a retrieval returned."""
+
+    call: str
+    name: str
+    text: str = ""
+    status: Status = "ok"
+    passages: tuple[Passage, ...] = ()
+
+
+Item = Heard | Thought | Result
+
+
+def legal(transcript: Sequence[Item]) -> Iterator[Item]:
+    """The transcript with every call answered right after its turn; stray results are left out."""
+    results = {item.call: item for item in transcript if isinstance(item, Result)}
+    for item in transcript:
+        match item:
+            case Heard():
+                yield item
+            case Thought():
+                yield item
+                for call in item.calls:
+                    yield results.get(call.call) or Result(
+                        call=call.call, name=call.name, text=NO_OUTCOME, status="cancelled"
+                    )
+            case Result():
+                continue

@@ -1,0 +1,49 @@
+"""Searches the knowledge. One `RetrievalRequested` in, one outcome out."""
+
+from __future__ import annotations
+
+import time
+
+from stepfold.events.envelope import Entry
+from stepfold.events.event import (
+    Event,
+    Request,
+    RetrievalFailed,
+    RetrievalRequested,
+    RetrievalReturned,
+)
+from stepfold.knowledge.errors import KnowledgeError
+from stepfold.knowledge.knowledge import Knowledge
+from stepfold.policy.agent import Agent
+from stepfold.projections.conversation import Conversation
+
+
+class Retrieve:
+    by = "retrieve"
+    intent = False
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self._knowledge = knowledge
+
+    async def run(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
+        request = entry.event
+        assert isinstance(request, RetrievalRequested)
+        begin = time.perf_counter()
+        try:
+            passages = await self._knowledge.search(
+                request.collections, request.query, request.passages_max
+            )
+        except KnowledgeError as error:
+            return RetrievalFailed(request.call, request.turn, str(error), _since(begin))
+        return RetrievalReturned(request.call, request.turn, passages, _since(begin))
+
+    def forbid(self, request: Request, agent: Agent) -> Event | None:
+        return None
+
+    def failed(self, request: Request, reason: str, detail: str, *, retryable: bool) -> Event:
+        assert isinstance(request, RetrievalRequested)
+        return RetrievalFailed(request.call, request.turn, detail)
+
+
+def _since(begin: float) -> float:
+    return round((time.perf_counter() - begin) * 1000, 3)

@@ -1,0 +1,220 @@
+"""The loop around the pure core: bring the state up to date, work, decide, append, acknowledge.
+
+A request is acknowledged only after its outcome, and what is decided from it, are in the log. A
+crash anywhere before that redelivers the request, and whatever is in the log by then is not done
+again. So no outcome has to be delivered to anybody, and deciding costs no extra hop.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from stepfold.events.envelope import Draft, Entry, first, follow, kind
+from stepfold.events.event import (
+    ConversationStopped,
+    Event,
+    ReasonRequested,
+    Request,
+    ToolRequested,
+    ToolStarted,
+    TurnExpired,
+)
+from stepfold.handlers.decide import BY, Veto, decide
+from stepfold.handlers.states import Known, States, advance
+from stepfold.handlers.work import BUSY_S, Desk, Later, is_over
+from stepfold.handlers.worker import Worker
+from stepfold.policy.agent import Agent
+from stepfold.streams.log import Agents, Log, LogConflict, LogUnavailable, Timers
+
+POISON_MAX = 4
+"""After so many failures of the shell itself on one step, its conversation is stopped."""
+ROUNDS_MAX = 1_000
+"""How often an append may lose against others before the step is tried again later."""
+FUTURE_S = 30.0
+UNAVAILABLE_S = 1.0
+BACKOFF_S_MAX = 30.0
+
+NOBODY = Agent(name="", models=())
+"""The agent of a conversation that has none: a generation is not part of a loop."""
+log = logging.getLogger("stepfold.shell")
+
+
+class Shell:
+    """`workers` by kind of request; `name` is this process's own and never used again by another."""
+
+    def __init__(
+        self,
+        steps: Log,
+        agents: Agents,
+        timers: Timers,
+        workers: Mapping[str, Worker],
+        *,
+        name: str,
+        clock: Callable[[], datetime],
+        vetoes: Sequence[Veto] = (),
+        desk: Desk | None = None,
+    ) -> None:
+        self._log = steps
+        self._agents = agents
+        self._timers = timers
+        self._workers = workers
+        self._name = name
+        self._clock = clock
+        self._vetoes = vetoes
+        self._desk = desk or Desk(clock)
+        self._states = States(steps)
+        self._pinned: dict[str, Agent] = {}
+
+    async def take(self, entry: Entry, *, deliveries: int = 1) -> float | None:
+        """Handle a delivered step. None = acknowledge it; else deliver it again in so many seconds.
+
+        A step that cannot be handled stops its own conversation, with the reason, and no other.
+        """
+        try:
+            await self.handle(entry, deliveries=deliveries)
+        except Later as later:
+            return later.delay_s
+        except LogUnavailable as error:
+            log.warning("step %d waits: %s", entry.position, error)
+            return UNAVAILABLE_S + random.random()
+        except Exception as error:
+            log.exception("step %d of %s/%s failed", entry.position, *entry.key)
+            if deliveries < POISON_MAX:
+                return min(BACKOFF_S_MAX, 0.1 * 4.0**deliveries) * (0.5 + random.random())
+            await self._stop(entry, f"{type(error).__name__}: {error}")
+        return None
+
+    async def handle(self, entry: Entry, *, deliveries: int = 1) -> None:
+        known = await self._states.including(entry)
+        if known.state.stopped or known.state.origin:
+            return
+        if known.state.unreadable:
+            if known.state.unreadable.known:
+                raise Later(FUTURE_S, known.state.unreadable.reason)
+            await self._stop(entry, known.state.unreadable.reason)
+            return
+        event = entry.event
+        worker = self._workers.get(kind(event))
+        if worker is not None and isinstance(event, Request) and event.call in known.state.open:
+            known = await self._work(worker, entry, event, known, deliveries)
+        await self._decide(known)
+
+    async def expire(self, customer: str, conversation: str, turn: int) -> None:
+        """A turn's timer fired. It counts only when that turn is still running."""
+        known = await self._states.refresh(customer, conversation)
+        for _ in range(ROUNDS_MAX):
+            running = known.state.turn
+            if running is None or running.number != turn or known.cause is None:
+                return
+            if running.expired:
+                return await self._decide(known)
+            known, _ = await self._append(known, follow(known.cause, "timer", (TurnExpired(turn),)))
+        raise Later(BUSY_S, f"lost {ROUNDS_MAX} races in one conversation")
+
+    async def _decide(self, known: Known) -> None:
+        """Append what is missing, one step after the other, until it is somebody else's move."""
+        for _ in range(ROUNDS_MAX):
+            agent = await self._agent(known)
+            events = decide(agent, known.state, self._vetoes)
+            if not events or known.cause is None:
+                return
+            drafts = follow(known.cause, BY, events[:1])
+            await self._set_timer(agent, known, drafts[0])
+            known, _ = await self._append(known, drafts)
+        raise Later(BUSY_S, f"lost {ROUNDS_MAX} races in one conversation")
+
+    async def _set_timer(self, agent: Agent, known: Known, draft: Draft) -> None:
+        """Before the turn opens: a timer of a turn that never was does no harm, a turn without one
+        might wait for ever.
+        """
+        if known.state.turn is None and isinstance(draft.event, ReasonRequested):
+            due = self._clock() + timedelta(seconds=agent.limits.turn_s)
+            await self._timers.set(draft.customer, draft.conversation, draft.event.turn, due)
+
+    async def _work(
+        self, worker: Worker, entry: Entry, request: Request, known: Known, deliveries: int
+    ) -> Known:
+        recorded = False
+        self._desk.take(entry, request)
+        try:
+            outcome = self._desk.outcome(worker, entry, request, known, deliveries)
+            agent = await self._agent(known)
+            outcome = outcome or worker.forbid(request, agent)
+            if outcome is None:
+                known = await self._begin(worker, entry, request, known)
+
+                async def refresh() -> Known:
+                    return await self._states.refresh(*entry.key)
+
+                outcome = await self._desk.run(worker, entry, request, known, agent, refresh)
+            known = await self._record(worker, entry, request, outcome, known)
+            recorded = True
+            return known
+        finally:
+            self._desk.leave(entry, request, recorded=recorded)
+
+    async def _begin(self, worker: Worker, entry: Entry, request: Request, known: Known) -> Known:
+        """Record that a call with an effect starts. Only who wins this append may go on."""
+        if not worker.intent or not isinstance(request, ToolRequested):
+            return known
+        started = ToolStarted(request.call, request.turn, self._name)
+        drafts = follow(entry, f"{worker.by}/{self._name}", (started,))
+        for _ in range(ROUNDS_MAX):
+            known, mine = await self._append(known, drafts)
+            if mine:
+                return known
+            if request.call in known.state.begun or request.call not in known.state.open:
+                raise Later(BUSY_S, "another worker has it")
+            if is_over(known, request):
+                raise Later(0.0, "its turn ended before it began")
+        raise Later(BUSY_S, f"lost {ROUNDS_MAX} races in one conversation")
+
+    async def _record(
+        self, worker: Worker, entry: Entry, request: Request, outcome: Event, known: Known
+    ) -> Known:
+        """Append the outcome, unless the request has got one meanwhile: it gets exactly one."""
+        drafts = follow(entry, worker.by, (outcome,))
+        for _ in range(ROUNDS_MAX):
+            if request.call not in known.state.open:
+                return known
+            known, _ = await self._append(known, drafts)
+        raise Later(BUSY_S, f"lost {ROUNDS_MAX} races in one conversation")
+
+    async def _append(self, known: Known, drafts: Sequence[Draft]) -> tuple[Known, bool]:
+        """The state after the append and True; or, when somebody else was first, the state as it is
+        now and False.
+        """
+        key = drafts[0].customer, drafts[0].conversation
+        try:
+            entries = await self._log.append(drafts, after=known.position)
+        except LogConflict:
+            return await self._states.refresh(*key), False
+        if entries[0].after != known.position:
+            return await self._states.refresh(*key), True
+        return self._states.keep(key, advance(known, entries)), True
+
+    async def _agent(self, known: Known) -> Agent:
+        digest = known.state.digest
+        if not digest:
+            return NOBODY
+        if digest not in self._pinned:
+            self._pinned[digest] = await self._agents.get(digest)
+        return self._pinned[digest]
+
+    async def _stop(self, entry: Entry, reason: str) -> None:
+        """Bury the step and stop its conversation, with the reason."""
+        await self._log.bury(entry, reason)
+        event: Event = ConversationStopped(reason, entry.id, kind(entry.event))
+        draft = first(*entry.key, event, by="shell", key=str(entry.position))
+        for _ in range(ROUNDS_MAX):
+            after = await self._log.tail(*entry.key)
+            try:
+                await self._log.append([draft], after=after)
+            except LogConflict:
+                continue
+            log.error("conversation %s/%s is stopped: %s", *entry.key, reason)
+            return
+        raise Later(BUSY_S, f"lost {ROUNDS_MAX} races in one conversation")

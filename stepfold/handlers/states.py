@@ -1,0 +1,84 @@
+"""The states of conversations that a worker holds, brought up to date with as little reading as it
+takes: none when the step is the next one, the tail when others were there, the whole when unknown.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from stepfold.events.envelope import Draft, Entry
+from stepfold.handlers.decide import BY
+from stepfold.projections.conversation import EMPTY, Conversation, evolve
+from stepfold.streams.log import Log
+
+ITEMS_MAX = 200_000
+"""How many transcript items the cached states may hold together."""
+
+
+class Known(Struct, frozen=True):
+    """A conversation as of `position`. `cause` is the last step that was not a decision: what is
+    decided now follows from it.
+    """
+
+    state: Conversation = EMPTY
+    position: int = 0
+    cause: Draft | None = None
+
+
+def advance(known: Known, entries: Iterable[Entry]) -> Known:
+    state, position, cause = known.state, known.position, known.cause
+    for entry in entries:
+        if entry.position <= position:
+            continue
+        state = evolve(state, entry.event)
+        position = entry.position
+        cause = cause if cause is not None and entry.by == BY else entry
+    return Known(state, position, cause)
+
+
+class States:
+    def __init__(self, log: Log, *, items_max: int = ITEMS_MAX) -> None:
+        self._log = log
+        self._items_max = items_max
+        self._items = 0
+        self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
+
+    async def including(self, entry: Entry) -> Known:
+        """The conversation's state as of `entry` or later."""
+        known = self._known.get(entry.key, Known())
+        if known.position >= entry.position:
+            return known
+        if entry.after == known.position:
+            return self.keep(entry.key, advance(known, (entry,)))
+        return await self.refresh(*entry.key)
+
+    async def refresh(self, customer: str, conversation: str) -> Known:
+        """The conversation's state as of now."""
+        key = customer, conversation
+        known = self._known.get(key, Known())
+        tail = await self._log.read(customer, conversation, after=known.position)
+        return self.keep(key, advance(known, tail))
+
+    def keep(self, key: tuple[str, str], known: Known) -> Known:
+        """Remember `known`, unless a later state is known by now; returns the later one."""
+        before = self._known.pop(key, None)
+        if before is not None:
+            self._items -= _weight(before)
+            known = max(before, known, key=_position)
+        self._known[key] = known
+        self._items += _weight(known)
+        while self._items > self._items_max and len(self._known) > 1:
+            _, oldest = self._known.popitem(last=False)
+            self._items -= _weight(oldest)
+        return known
+
+
+def _position(known: Known) -> int:
+    return known.position
+
+
+def _weight(known: Known) -> int:
+    return 1 + len(known.state.transcript)

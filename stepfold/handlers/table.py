@@ -1,0 +1,13 @@
+"""Who is handed which kinds of step. An outcome is handed to nobody: who appends it decides on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+LANES: Mapping[str, tuple[str, ...]] = {
+    "agent": ("message.received", "turn.cancelled"),
+    "reason": ("reason.requested",),
+    "tool": ("tool.requested",),
+    "retrieve": ("retrieval.requested",),
+    "generate": ("generation.requested",),
+}

@@ -1,0 +1,64 @@
+"""One version of an agent: what it is told, which models, tools and knowledge it may use, how much.
+
+A conversation is pinned to a version by its digest; a change of any field is another version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+SEARCH = "search"
+"""The tool that every agent with knowledge has: retrieval from its collections."""
+
+SecondMessage = Literal["wait", "merge", "supersede"]
+
+
+class Limits(Struct, frozen=True, omit_defaults=True):
+    """Per turn unless the name says otherwise. Reaching one is an event with a reason."""
+
+    steps_max: int = 12
+    calls_max: int = 16
+    attempts_max: int = 3
+    cost_usd_max: Decimal | None = None
+    turn_s: float = 180.0
+    call_s: float = 60.0
+    backoff_s: float = 0.5
+    backoff_s_max: float = 30.0
+
+
+class Agent(Struct, frozen=True, omit_defaults=True):
+    """`second_message` says what a message during a run does: wait for its own turn, merge into
+    the running one at the next ask, or supersede (cancel) it. `models` are tried in order.
+    """
+
+    name: str
+    instructions: str = ""
+    models: tuple[str, ...] = ("extractive",)
+    tools: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
+    passages_max: int = 5
+    second_message: SecondMessage = "wait"
+    limits: Limits = Limits()
+
+
+def digest(agent: Agent) -> str:
+    """`sha256:` and the hash of the agent's canonical JSON."""
+    return "sha256:" + hashlib.sha256(encode_agent(agent)).hexdigest()
+
+
+def encode_agent(agent: Agent) -> bytes:
+    return msgspec.json.encode(agent, order="sorted")
+
+
+def decode_agent(raw: bytes) -> Agent:
+    return msgspec.json.decode(raw, type=Agent)
+
+
+def offered(agent: Agent) -> tuple[str, ...]:
+    """The tools that a model of this agent is shown; nothing else is permitted either."""
+    return (*agent.tools, SEARCH) if agent.collections else agent.tools

@@ -1,0 +1,295 @@
+"""The conversation as a fold over its steps. Pure and total: any step, in any state, has a meaning.
+
+What belongs to a turn that is over changes only what was spent and what is still open; it never
+reaches into the running turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, assert_never
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from stepfold.events.event import (
+    ConversationStarted,
+    ConversationStopped,
+    Event,
+    Generated,
+    GenerationFailed,
+    GenerationRequested,
+    MessageReceived,
+    Reasoned,
+    ReasonFailed,
+    ReasonRequested,
+    Request,
+    ResponseDelivered,
+    ResponseGiven,
+    RetrievalFailed,
+    RetrievalRequested,
+    RetrievalReturned,
+    ToolFailed,
+    ToolOutcome,
+    ToolRefused,
+    ToolRequested,
+    ToolReturned,
+    ToolStarted,
+    ToolUnknown,
+    TurnAbandoned,
+    TurnCancelled,
+    TurnExpired,
+    Unreadable,
+)
+from stepfold.events.transcript import Heard, Item, Result, Status, Thought
+from stepfold.events.values import Passage, Text, ToolCall
+
+PASSAGES_MAX = 256
+"""How many of the last retrieved passages a citation may rest on."""
+MESSAGES_MAX = 64
+"""How many of the last message ids are remembered, to hear a repeated one only once."""
+
+ZERO = Decimal(0)
+
+
+class Turn(Struct, frozen=True):
+    """The running turn. `thinking` is the call of the open ask; `wanted` what its answer called."""
+
+    number: int
+    asks: int = 0
+    attempt: int = 0
+    thinking: str = ""
+    wanted: tuple[ToolCall, ...] = ()
+    settled: frozenset[str] = frozenset()
+    answer: Reasoned | None = None
+    failure: ReasonFailed | None = None
+    spent_usd: Decimal = ZERO
+    expired: bool = False
+
+    @property
+    def waiting(self) -> bool:
+        return any(call.call not in self.settled for call in self.wanted)
+
+
+class Conversation(Struct, frozen=True):
+    """`open` holds every request without its outcome, of any turn; `begun` the tools that started.
+
+    `turns` and `asked` count what there has been, so that the next turn and call can be named.
+    """
+
+    agent: str = ""
+    digest: str = ""
+    origin: str = ""
+    transcript: tuple[Item, ...] = ()
+    unheard: tuple[Heard, ...] = ()
+    turn: Turn | None = None
+    turns: int = 0
+    asked: int = 0
+    open: Mapping[str, Request] = {}
+    begun: frozenset[str] = frozenset()
+    passages: tuple[Passage, ...] = ()
+    messages: tuple[str, ...] = ()
+    spent_usd: Decimal = ZERO
+    stopped: str = ""
+    unreadable: Unreadable | None = None
+
+
+EMPTY = Conversation()
+
+
+def replay(events: Iterable[Event], state: Conversation = EMPTY) -> Conversation:
+    for event in events:
+        state = evolve(state, event)
+    return state
+
+
+def evolve(state: Conversation, event: Event) -> Conversation:  # noqa: PLR0911, PLR0912
+    match event:
+        case ConversationStarted():
+            return _start(state, event)
+        case MessageReceived():
+            return _hear(state, event)
+        case ReasonRequested():
+            return _ask(state, event)
+        case Reasoned():
+            return _reasoned(state, event)
+        case ReasonFailed():
+            return _reason_failed(state, event)
+        case ToolRequested() | RetrievalRequested() | GenerationRequested():
+            return replace(state, open={**state.open, event.call: event})
+        case ToolStarted():
+            return replace(state, begun=state.begun | ({event.call} & state.open.keys()))
+        case (
+            ToolReturned()
+            | ToolFailed()
+            | ToolRefused()
+            | ToolUnknown()
+            | RetrievalReturned()
+            | RetrievalFailed()
+        ):
+            return _settle(state, event)
+        case Generated() | GenerationFailed():
+            return _spend(_close(state, event.call), event.cost_usd)
+        case ResponseGiven():
+            return _respond(state, event)
+        case TurnExpired():
+            return _in_turn(state, event.turn, expired=True)
+        case TurnAbandoned():
+            return _abandon(state, event)
+        case TurnCancelled():
+            return replace(state, turn=None) if _current(state, event.turn) else state
+        case ConversationStopped():
+            return replace(state, stopped=event.reason)
+        case Unreadable():
+            return replace(state, unreadable=state.unreadable or event)
+        case ResponseDelivered():
+            return state
+        case _:
+            assert_never(event)
+
+
+def _start(state: Conversation, event: ConversationStarted) -> Conversation:
+    if state.agent:
+        return state
+    return replace(state, agent=event.agent, digest=event.digest, origin=event.origin)
+
+
+def _hear(state: Conversation, event: MessageReceived) -> Conversation:
+    if event.message and event.message in state.messages:
+        return state
+    messages = (*state.messages, event.message)[-MESSAGES_MAX:] if event.message else state.messages
+    return replace(state, unheard=(*state.unheard, Heard(event.text)), messages=messages)
+
+
+def _ask(state: Conversation, event: ReasonRequested) -> Conversation:
+    turn = state.turn
+    if turn is None or turn.number != event.turn:
+        turn = Turn(event.turn)
+    heard, unheard = state.unheard[: event.heard], state.unheard[event.heard :]
+    return replace(
+        state,
+        transcript=state.transcript + heard if heard else state.transcript,
+        unheard=unheard,
+        turn=Turn(
+            number=turn.number,
+            asks=turn.asks + (event.attempt == 1),
+            attempt=event.attempt,
+            thinking=event.call,
+            spent_usd=turn.spent_usd,
+            expired=turn.expired,
+        ),
+        turns=event.turn,
+        asked=state.asked + 1,
+        open={**state.open, event.call: event},
+    )
+
+
+def _reasoned(state: Conversation, event: Reasoned) -> Conversation:
+    mine = state.turn is not None and state.turn.thinking == event.call
+    state = _spend(_close(state, event.call), event.cost_usd, turn=event.turn)
+    if not mine:
+        return state
+    thought = Thought(event.parts)
+    if not thought.calls:
+        return _in_turn(state, event.turn, thinking="", answer=event)
+    state = replace(state, transcript=(*state.transcript, thought))
+    return _in_turn(state, event.turn, thinking="", wanted=thought.calls)
+
+
+def _reason_failed(state: Conversation, event: ReasonFailed) -> Conversation:
+    mine = state.turn is not None and state.turn.thinking == event.call
+    state = _spend(_close(state, event.call), event.cost_usd, turn=event.turn)
+    return _in_turn(state, event.turn, thinking="", failure=event) if mine else state
+
+
+def _settle(state: Conversation, event: ToolOutcome) -> Conversation:
+    """The outcome of a call. A second outcome of the same call changes nothing."""
+    turn = state.turn
+    wanted = turn is not None and any(call.call == event.call for call in turn.wanted)
+    if event.call not in state.open and not (wanted and isinstance(event, ToolRefused)):
+        return state
+    if turn is not None and event.call in turn.settled:
+        return state
+    result = _result(event, _name(state, event))
+    state = replace(
+        _close(state, event.call),
+        transcript=(*state.transcript, result),
+        passages=(state.passages + result.passages)[-PASSAGES_MAX:],
+        begun=state.begun - {event.call},
+    )
+    if turn is None or not wanted:
+        return state
+    return _in_turn(state, turn.number, settled=turn.settled | {event.call})
+
+
+def _name(state: Conversation, event: ToolOutcome) -> str:
+    if isinstance(event, ToolRefused):
+        return event.name
+    request = state.open[event.call]
+    return request.name if isinstance(request, ToolRequested) else "search"
+
+
+def _result(event: ToolOutcome, name: str) -> Result:
+    match event:
+        case ToolReturned(result=str(text)):
+            return Result(event.call, name, text)
+        case ToolReturned(result=other):
+            return Result(event.call, name, msgspec.json.encode(other).decode())
+        case RetrievalReturned():
+            return Result(event.call, name, passages=event.passages)
+        case _:
+            status = _STATUS[type(event)]
+            return Result(event.call, name, f"{status}: {event.reason}", status)
+
+
+_STATUS: Mapping[type, Status] = {
+    ToolFailed: "failed",
+    RetrievalFailed: "failed",
+    ToolRefused: "refused",
+    ToolUnknown: "unknown",
+}
+
+
+def _respond(state: Conversation, event: ResponseGiven) -> Conversation:
+    """The answer joins the transcript when it is given: a draft that nobody saw is not said."""
+    turn = state.turn
+    if turn is not None and turn.number != event.turn:
+        return state
+    answer = turn.answer if turn else None
+    thought = Thought(answer.parts if answer else (Text(event.text, event.citations),))
+    return replace(state, transcript=(*state.transcript, thought), turn=None)
+
+
+def _abandon(state: Conversation, event: TurnAbandoned) -> Conversation:
+    """A turn may be abandoned before its first ask; what it would have heard counts as heard."""
+    if state.turn is None and event.turn == state.turns + 1:
+        transcript = (*state.transcript, *state.unheard)
+        return replace(state, transcript=transcript, unheard=(), turns=event.turn)
+    return replace(state, turn=None) if _current(state, event.turn) else state
+
+
+def _current(state: Conversation, turn: int) -> bool:
+    return state.turn is not None and state.turn.number == turn
+
+
+def _in_turn(state: Conversation, number: int, **changes: Any) -> Conversation:
+    if state.turn is None or state.turn.number != number:
+        return state
+    return replace(state, turn=replace(state.turn, **changes))
+
+
+def _close(state: Conversation, call: str) -> Conversation:
+    if call not in state.open:
+        return state
+    return replace(state, open={key: event for key, event in state.open.items() if key != call})
+
+
+def _spend(state: Conversation, cost: Decimal | None, *, turn: int = 0) -> Conversation:
+    if not cost:
+        return state
+    state = replace(state, spent_usd=state.spent_usd + cost)
+    if state.turn is None or state.turn.number != turn:
+        return state
+    return _in_turn(state, turn, spent_usd=state.turn.spent_usd + cost)

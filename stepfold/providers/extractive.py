@@ -1,0 +1,131 @@
+"""A deterministic model that needs no key and no network: it looks up, and quotes.
+
+It searches the knowledge with the contact's words and answers with sentences quoted from the best
+passages, or says that the knowledge does not hold the answer. It understands nothing; it says so.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+
+from msgspec import Struct
+
+from stepfold.events.citation import cite
+from stepfold.events.values import Citation, Passage, Usage
+from stepfold.providers.model import Call, Prompt, Reply
+
+NAME = "extractive"
+SENTENCES_MAX = 3
+COVERAGE_MIN = 0.34
+"""The share of the question's weight that the quoted sentences must hold to count as an answer."""
+NO_ANSWER = "The knowledge that I can search does not hold an answer to this."
+NOTHING_TO_SEARCH = "I am an extractive model: I can only quote from knowledge, and none is set up."
+LEAD = "From the knowledge base:"
+
+_WORD = re.compile(r"[^\W_]+", re.UNICODE)
+_SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?]+(?=\s|$)|(?=\n)|$)|[^.!?\n]+[.!?]")
+_COMMON = frozenset(
+    "a about after all also am an and any are as at be been but by can could did do does for from"
+    " get had has have hello help hi how i if in into is it its just know let like many me much my"
+    " need no not of on or our out please should so some tell than thank thanks that the their"
+    " them then there these they this to up us want was we were what when where which who why"
+    " will with would you your".split()
+)
+
+
+class Sentence(Struct, frozen=True):
+    passage: Passage
+    text: str
+    stems: frozenset[str]
+
+
+class ExtractiveModel:
+    async def reply(self, prompt: Prompt, /) -> Reply:
+        results = [result for result in prompt.results if result.name == "search"]
+        if not results and "search" in prompt.tools:
+            call = Call("search", {"query": prompt.question})
+            return _reply(prompt, Reply(calls=(call,)))
+        if not results:
+            return _reply(prompt, Reply(text=NOTHING_TO_SEARCH))
+        passages = [passage for result in results for passage in result.passages]
+        return _reply(prompt, answer(prompt.question, passages))
+
+
+def answer(question: str, passages: Iterable[Passage]) -> Reply:
+    """The best sentences for `question`, quoted and cited; or a Reply that says there is none."""
+    wanted = stems(question)
+    sentences = [s for passage in passages for s in _sentences(passage)]
+    weight = _weights(wanted, sentences)
+    chosen = _choose(sentences, weight)
+    held = sum(weight[stem] for stem in weight if any(stem in s.stems for s in chosen))
+    if not chosen or held < COVERAGE_MIN * sum(weight.values()):
+        return Reply(text=NO_ANSWER)
+    citations = [citation for s in chosen if (citation := cite(s.passage, s.text))]
+    return Reply(text=_say(citations), citations=tuple(citations))
+
+
+def stems(text: str) -> frozenset[str]:
+    """The words of `text` that can carry an answer, cut to a crude stem."""
+    words = (word.lower() for word in _WORD.findall(text))
+    return frozenset(_stem(word) for word in words if word not in _COMMON)
+
+
+def _stem(word: str) -> str:
+    for ending in ("ing", "ies", "ed", "es", "s", "y", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)]
+    return word
+
+
+def _sentences(passage: Passage) -> Iterator[Sentence]:
+    for found in _SENTENCE.finditer(passage.text):
+        text = found.group().strip(" \t-*#>|")
+        if len(text) >= 12 and not found.group().lstrip().startswith("#"):
+            yield Sentence(passage, text, stems(text) | stems(passage.title))
+
+
+def _weights(wanted: frozenset[str], sentences: list[Sentence]) -> dict[str, float]:
+    """A rare word tells more than one that stands in every sentence; one that is nowhere, most."""
+    seen = Counter(stem for s in sentences for stem in s.stems & wanted)
+    return {stem: math.log(1 + len(sentences) / (1 + seen[stem])) for stem in sorted(wanted)}
+
+
+def _choose(sentences: list[Sentence], weight: dict[str, float]) -> list[Sentence]:
+    """Greedy: each next sentence is the one that adds most of what is still missing."""
+    chosen: list[Sentence] = []
+    missing = dict(weight)
+    while len(chosen) < SENTENCES_MAX:
+        best = max(sentences, key=lambda s: _gain(s, missing), default=None)
+        if best is None or _gain(best, missing) <= 0:
+            break
+        chosen.append(best)
+        missing = {stem: value for stem, value in missing.items() if stem not in best.stems}
+    return chosen
+
+
+def _gain(sentence: Sentence, missing: dict[str, float]) -> float:
+    gain = sum(missing.get(stem, 0.0) for stem in sentence.stems)
+    own = stems(sentence.text)
+    return gain if own & missing.keys() else 0.0
+
+
+def _say(citations: list[Citation]) -> str:
+    quotes = "\n".join(f"“{citation.quote}” [{n}]" for n, citation in enumerate(citations, 1))
+    return f"{LEAD}\n{quotes}"
+
+
+def _reply(prompt: Prompt, reply: Reply) -> Reply:
+    """Priced at zero, because it is: nothing leaves this process."""
+    return Reply(
+        text=reply.text,
+        calls=reply.calls,
+        citations=reply.citations,
+        usage=Usage(input=len(_WORD.findall(prompt.question)), output=len(_WORD.findall(reply.text))),
+        cost_usd=Decimal(0),
+        model=NAME,
+        provider=NAME,
+    )

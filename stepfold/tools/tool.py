@@ -1,0 +1,48 @@
+"""The contract of a tool: what a model is told of it, and one call of it.
+
+    ToolError    the tool did not do it; the message goes to the model
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from stepfold.events.values import Arguments
+
+
+Function = Callable[[Arguments, str], Awaitable[Any]]
+
+
+class ToolError(Exception):
+    """The tool did not do what was asked; the message is for the model."""
+
+
+class ToolSpec(Struct, frozen=True):
+    """`parameters` is a JSON Schema of the arguments, checked before the tool runs."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class Tool(Protocol):
+    @property
+    def spec(self) -> ToolSpec: ...
+
+    async def run(self, arguments: Arguments, *, call: str) -> Any:
+        """One call. `call` is an idempotency key, the same whenever this call is tried."""
+        ...
+
+
+class FunctionTool:
+    """A tool made of an async function of (arguments, call)."""
+
+    def __init__(self, spec: ToolSpec, function: Function) -> None:
+        self.spec = spec
+        self._function = function
+
+    async def run(self, arguments: Arguments, *, call: str) -> Any:
+        return await self._function(arguments, call)
