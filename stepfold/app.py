@@ -6,17 +6,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from stepfold.events.envelope import Entry
+from stepfold.events.names import split_subject, token
 from stepfold.handlers.decide import Veto
 from stepfold.handlers.generate import Generate
 from stepfold.handlers.inbox import Inbox
@@ -28,14 +30,16 @@ from stepfold.handlers.table import LANES
 from stepfold.handlers.tool import RunTool
 from stepfold.handlers.worker import Worker
 from stepfold.knowledge.knowledge import Knowledge
-from stepfold.policy.agent import Agent
+from stepfold.policy.agent import Agent, encode_agent
 from stepfold.providers.extractive import NAME as EXTRACTIVE
 from stepfold.providers.extractive import ExtractiveModel
 from stepfold.providers.model import Model
+from stepfold.providers.scripted import PROVIDER as SCRIPTED
 from stepfold.settings import Settings
 from stepfold.streams import jetstream
-from stepfold.streams.config import STEPS, TIMERS
+from stepfold.streams.config import AGENTS, STEPS, TIMERS
 from stepfold.streams.jetstream import Connection, JetStreamAgents, JetStreamLog, JetStreamTimers
+from stepfold.streams.log import AgentUnknown, LogUnavailable
 from stepfold.streams.server import embedded
 from stepfold.tools.tool import Tool
 
@@ -46,6 +50,9 @@ TIMER = "timer"
 ROLES = (*LANES, TIMER)
 """What a process may do: be handed the steps of a lane, or the timers that have fired."""
 
+TIMER_GRACE_S = 5.0
+"""A turn that is over by then needs no durable timer."""
+
 HELP_DESK = Agent(
     name="help-desk",
     instructions="Answer from the knowledge, quote it, and say so when it holds no answer.",
@@ -53,6 +60,16 @@ HELP_DESK = Agent(
     collections=("default",),
 )
 """The embedded default: it needs no key, and says plainly that it only quotes."""
+
+TOLD: Mapping[str, str] = {
+    EXTRACTIVE: f"{EXTRACTIVE}: quotes from the knowledge; understands nothing",
+    SCRIPTED: f"{SCRIPTED}: says what its script says",
+}
+"""What the models that ship are, in plain words."""
+
+CONNECT_S = 5.0
+CURRENT = "current"
+"""Where the log keeps the agent that new conversations get, beside every version by its digest."""
 
 
 class Opened(Struct, frozen=True):
@@ -64,9 +81,34 @@ class Opened(Struct, frozen=True):
     agents: JetStreamAgents
     timers: JetStreamTimers
 
-    async def inbox(self, agent: Agent = HELP_DESK) -> Inbox:
-        """An inbox whose new conversations are pinned to this version of `agent`."""
+    async def inbox(self, agent: Agent | None = None) -> Inbox:
+        """An inbox whose new conversations are pinned to this version of `agent`, else of the one
+        that was appointed.
+        """
+        agent = agent or await self.appointed()
         return Inbox(self.log, agent=agent.name, digest=await self.agents.put(agent))
+
+    async def appoint(self, agent: Agent) -> None:
+        """From now on new conversations get this version of `agent`, whoever starts them."""
+        await self.agents.put(agent)
+        js = self.client.jetstream(timeout=CONNECT_S)
+        await js.publish(f"{AGENTS}.{CURRENT}", encode_agent(agent), stream=AGENTS)
+
+    async def appointed(self) -> Agent:
+        try:
+            return await self.agents.get(CURRENT)
+        except AgentUnknown:
+            return HELP_DESK
+
+    async def locate(self, conversation: str) -> tuple[str, ...]:
+        """The customers who have a conversation of this name."""
+        js = self.client.jetstream(timeout=CONNECT_S)
+        where = f"{STEPS}.*.{token('conversation', conversation)}.>"
+        try:
+            info = await js.stream_info(STEPS, subjects_filter=where)
+        except jetstream.AWAY as error:
+            raise LogUnavailable(f"the log is away: {error}") from error
+        return tuple(sorted({split_subject(each)[0] for each in info.state.subjects or {}}))
 
 
 class Parts(Struct, frozen=True):
@@ -95,7 +137,12 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
 
 @asynccontextmanager
 async def _connected(url: str, settings: Settings) -> AsyncIterator[Opened]:
-    async with jetstream.connect(url) as client:
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                client = await stack.enter_async_context(jetstream.connect(url))
+        except TimeoutError as error:
+            raise LogUnavailable(f"no NATS server answers at {url}") from error
         await jetstream.prepare(client, durability=settings.durability)
         yield Opened(
             url=url,
@@ -123,8 +170,9 @@ async def working(
         name=name,
         clock=lambda: datetime.now(UTC),
         vetoes=parts.vetoes,
+        grace_s=TIMER_GRACE_S,
     )
-    bus = Bus(found.url, name=name)
+    bus = Bus(found.client)
     for lane in (role for role in roles if role in LANES):
         await _prepare(found, lane, LANES[lane])
         bus.mount(lane, shell.take)
@@ -139,6 +187,7 @@ async def working(
         yield shell
     finally:
         await bus.stop()
+        await shell.close()
 
 
 async def _prepare(found: Opened, name: str, kinds: tuple[str, ...]) -> None:

@@ -1,7 +1,7 @@
 """The OpenAI Agents SDK with its SQLite session: history read and items added around each turn.
 
-Not durable within a turn: the session is written when the model has answered, so a crash inside a
-step asks the model again.
+Not resumable within a turn: the session keeps the question, then the call together with its
+result, then the answer; nothing takes an interrupted turn up again.
 """
 
 import json
@@ -106,7 +106,7 @@ class OpenAIAgents:
 
     name: str = "openai-agents-sqlite"
     store: Store = "sqlite"
-    durable: str = "conversation only (a step that was cut short is asked for again)"
+    durable: str = "messages only (a call is stored with its result; no turn is resumed)"
     arrangement: str = "one SQLiteSession per conversation kept open, WAL, tracing off"
     distributions: tuple[str, ...] = ("openai-agents",)
 

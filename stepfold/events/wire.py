@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
 from stepfold.events.envelope import Draft, Entry, is_id, kind, tag
@@ -25,6 +25,9 @@ RAW_BYTES_MAX = 64 * 1024
 UNKNOWN = -1
 """`after` of a step whose payload cannot be read."""
 
+UNFIT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for a payload that is not ours: text that is none, nesting without end."""
+
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 UPCASTERS: Mapping[str, Upcaster] = {}
@@ -33,7 +36,7 @@ UPCASTERS: Mapping[str, Upcaster] = {}
 
 class Envelope(Struct, frozen=True, omit_defaults=True):
     id: str
-    at: datetime
+    at: Annotated[datetime, Meta(tz=True)]
     after: int
     event: Raw
     cause: str = ""
@@ -110,7 +113,7 @@ def decode(subject: str, payload: bytes, *, position: int, at: datetime, after: 
     customer, conversation, word = split_subject(subject)
     try:
         envelope = _envelope.decode(payload)
-    except msgspec.DecodeError as error:
+    except UNFIT as error:
         event: Event = Unreadable(
             kind=word, reason=f"malformed: {error}", raw=payload[:RAW_BYTES_MAX], known=False
         )
@@ -152,7 +155,7 @@ def decode_event(raw: bytes, upcasters: Mapping[str, Upcaster] = UPCASTERS) -> E
     """The event in `raw`, brought up to today's version; an `Unreadable` when that cannot be."""
     try:
         return _event.decode(raw)
-    except msgspec.DecodeError as error:
+    except UNFIT as error:
         return _upcast(raw, upcasters, str(error))
 
 
@@ -169,7 +172,7 @@ def _upcast(raw: bytes, upcasters: Mapping[str, Upcaster], reason: str) -> Event
             name = form["type"]
         event: Event = msgspec.convert(form, Event, strict=False)
         return event
-    except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError) as error:
+    except (*UNFIT, KeyError, TypeError) as error:
         return Unreadable(kind="", reason=f"malformed: {error}", raw=raw[:RAW_BYTES_MAX])
 
 

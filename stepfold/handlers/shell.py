@@ -21,8 +21,10 @@ from stepfold.events.event import (
     ToolRequested,
     ToolStarted,
     TurnExpired,
+    Unreadable,
 )
 from stepfold.handlers.decide import BY, Veto, decide
+from stepfold.handlers.patience import Patience
 from stepfold.handlers.states import Known, States, advance
 from stepfold.handlers.work import BUSY_S, Desk, Later, is_over
 from stepfold.handlers.worker import Worker
@@ -43,7 +45,10 @@ log = logging.getLogger("stepfold.shell")
 
 
 class Shell:
-    """`workers` by kind of request; `name` is this process's own and never used again by another."""
+    """`workers` by kind of request; `name` is this process's own, never used again by another.
+
+    With `grace_s` a turn gets its durable timer only after so many seconds (handlers/patience.py).
+    """
 
     def __init__(
         self,
@@ -56,10 +61,12 @@ class Shell:
         clock: Callable[[], datetime],
         vetoes: Sequence[Veto] = (),
         desk: Desk | None = None,
+        grace_s: float = 0,
     ) -> None:
         self._log = steps
         self._agents = agents
-        self._timers = timers
+        self._patience = Patience(timers, self.runs, grace_s) if grace_s else None
+        self._timers: Timers = self._patience or timers
         self._workers = workers
         self._name = name
         self._clock = clock
@@ -82,25 +89,48 @@ class Shell:
             return UNAVAILABLE_S + random.random()
         except Exception as error:
             log.exception("step %d of %s/%s failed", entry.position, *entry.key)
-            if deliveries < POISON_MAX:
-                return min(BACKOFF_S_MAX, 0.1 * 4.0**deliveries) * (0.5 + random.random())
-            await self._stop(entry, f"{type(error).__name__}: {error}")
+            return await self._failed(entry, error, deliveries)
         return None
 
     async def handle(self, entry: Entry, *, deliveries: int = 1) -> None:
-        known = await self._states.including(entry)
+        """Work on a request, then decide. A step that was delivered before may have got its outcome
+        from another worker: only the log knows, so that the cache is not enough.
+        """
+        again = deliveries > 1
+        known = await (self._states.refresh(*entry.key) if again else self._states.including(entry))
         if known.state.stopped or known.state.origin:
             return
-        if known.state.unreadable:
-            if known.state.unreadable.known:
-                raise Later(FUTURE_S, known.state.unreadable.reason)
-            await self._stop(entry, known.state.unreadable.reason)
-            return
+        known = await self._expire_if_late(known, *entry.key)
         event = entry.event
-        worker = self._workers.get(kind(event))
+        worker = None if known.state.unreadable else self._workers.get(kind(event))
         if worker is not None and isinstance(event, Request) and event.call in known.state.open:
             known = await self._work(worker, entry, event, known, deliveries)
-        await self._decide(known)
+        known = await self._decide(known)
+        if known.state.unreadable and not known.state.stopped:
+            await self._give_up(entry, known.state.unreadable)
+
+    async def runs(self, customer: str, conversation: str, turn: int) -> bool:
+        """Is this turn still running?"""
+        known = self._states.cached(customer, conversation)
+        if known.state.turn is not None and known.state.turn.number == turn:
+            known = await self._states.refresh(customer, conversation)
+        return known.state.turn is not None and known.state.turn.number == turn
+
+    async def close(self) -> None:
+        """Before this process ends: nothing that it alone knows may be forgotten."""
+        if self._patience is not None:
+            await self._patience.close()
+
+    async def _expire_if_late(self, known: Known, customer: str, conversation: str) -> Known:
+        """A turn past its time ends with its next step, even if its timer was never set."""
+        turn = known.state.turn
+        if turn is None or turn.expired or known.opened is None:
+            return known
+        agent = await self._agent(known)
+        if self._clock() <= known.opened + timedelta(seconds=agent.limits.turn_s):
+            return known
+        await self.expire(customer, conversation, turn.number)
+        return self._states.cached(customer, conversation)
 
     async def expire(self, customer: str, conversation: str, turn: int) -> None:
         """A turn's timer fired. It counts only when that turn is still running."""
@@ -109,18 +139,21 @@ class Shell:
             running = known.state.turn
             if running is None or running.number != turn or known.cause is None:
                 return
+            if known.state.stopped or known.state.unreadable:
+                return
             if running.expired:
-                return await self._decide(known)
+                await self._decide(known)
+                return
             known, _ = await self._append(known, follow(known.cause, "timer", (TurnExpired(turn),)))
         raise Later(BUSY_S, f"lost {ROUNDS_MAX} races in one conversation")
 
-    async def _decide(self, known: Known) -> None:
+    async def _decide(self, known: Known) -> Known:
         """Append what is missing, one step after the other, until it is somebody else's move."""
         for _ in range(ROUNDS_MAX):
             agent = await self._agent(known)
             events = decide(agent, known.state, self._vetoes)
             if not events or known.cause is None:
-                return
+                return known
             drafts = follow(known.cause, BY, events[:1])
             await self._set_timer(agent, known, drafts[0])
             known, _ = await self._append(known, drafts)
@@ -204,13 +237,35 @@ class Shell:
             self._pinned[digest] = await self._agents.get(digest)
         return self._pinned[digest]
 
+    async def _failed(self, entry: Entry, error: Exception, deliveries: int) -> float | None:
+        if deliveries < POISON_MAX:
+            return min(BACKOFF_S_MAX, 0.1 * 4.0**deliveries) * (0.5 + random.random())
+        try:
+            await self._stop(entry, f"{type(error).__name__}: {error}")
+        except (Later, LogUnavailable):
+            return BUSY_S
+        return None
+
+    async def _give_up(self, entry: Entry, unreadable: Unreadable) -> None:
+        """Wait for a newer worker where one may help; else bury what cannot be read."""
+        if unreadable.known:
+            raise Later(FUTURE_S, unreadable.reason)
+        steps = await self._log.read(*entry.key)
+        culprits = (step for step in steps if isinstance(step.event, Unreadable))
+        await self._stop(next(culprits, entry), unreadable.reason)
+
     async def _stop(self, entry: Entry, reason: str) -> None:
-        """Bury the step and stop its conversation, with the reason."""
+        """Bury the step and stop its conversation, with the reason; once, others may be at it."""
         await self._log.bury(entry, reason)
-        event: Event = ConversationStopped(reason, entry.id, kind(entry.event))
-        draft = first(*entry.key, event, by="shell", key=str(entry.position))
+        event = entry.event
+        what = event.kind if isinstance(event, Unreadable) else kind(event)
+        stopped = ConversationStopped(reason, entry.id, what)
+        draft = first(*entry.key, stopped, by="shell", key=str(entry.position))
         for _ in range(ROUNDS_MAX):
-            after = await self._log.tail(*entry.key)
+            since = await self._log.read(*entry.key, after=entry.position)
+            if any(isinstance(step.event, ConversationStopped) for step in since):
+                return
+            after = since[-1].position if since else entry.position
             try:
                 await self._log.append([draft], after=after)
             except LogConflict:

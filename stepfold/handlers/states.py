@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -20,23 +21,26 @@ ITEMS_MAX = 200_000
 
 class Known(Struct, frozen=True):
     """A conversation as of `position`. `cause` is the last step that was not a decision: what is
-    decided now follows from it.
+    decided now follows from it. `opened` is when the latest turn was.
     """
 
     state: Conversation = EMPTY
     position: int = 0
     cause: Draft | None = None
+    opened: datetime | None = None
 
 
 def advance(known: Known, entries: Iterable[Entry]) -> Known:
-    state, position, cause = known.state, known.position, known.cause
+    state, position, cause, opened = known.state, known.position, known.cause, known.opened
     for entry in entries:
         if entry.position <= position:
             continue
+        turns = state.turns
         state = evolve(state, entry.event)
         position = entry.position
         cause = cause if cause is not None and entry.by == BY else entry
-    return Known(state, position, cause)
+        opened = entry.at if state.turns > turns else opened
+    return Known(state, position, cause, opened)
 
 
 class States:
@@ -48,12 +52,18 @@ class States:
 
     async def including(self, entry: Entry) -> Known:
         """The conversation's state as of `entry` or later."""
-        known = self._known.get(entry.key, Known())
+        known = self._known.get(entry.key)
+        if known is None:
+            return await self.refresh(*entry.key)
         if known.position >= entry.position:
             return known
         if entry.after == known.position:
             return self.keep(entry.key, advance(known, (entry,)))
         return await self.refresh(*entry.key)
+
+    def cached(self, customer: str, conversation: str) -> Known:
+        """The conversation's state as this process last saw it."""
+        return self._known.get((customer, conversation), Known())
 
     async def refresh(self, customer: str, conversation: str) -> Known:
         """The conversation's state as of now."""

@@ -287,7 +287,7 @@ def _close(state: Conversation, call: str) -> Conversation:
 
 
 def _spend(state: Conversation, cost: Decimal | None, *, turn: int = 0) -> Conversation:
-    if not cost:
+    if not cost or not cost.is_finite():
         return state
     state = replace(state, spent_usd=state.spent_usd + cost)
     if state.turn is None or state.turn.number != turn:

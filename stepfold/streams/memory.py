@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 
 from stepfold.events.envelope import Draft, Entry, record
+from stepfold.events.names import split_subject
 from stepfold.events.wire import decode, encode, subject
 from stepfold.policy.agent import Agent, digest
 from stepfold.streams.log import BATCH, AgentUnknown, LogConflict, Stored, chain
@@ -45,6 +46,20 @@ class MemoryLog:
         self.steps.append(Stored(position, where, payload, at))
         positions.append(position)
         return record(draft, position=position, at=at, after=after)
+
+    async def append_raw(
+        self, subject: str, payload: bytes, *, id: str, after: int, at: datetime | None = None
+    ) -> int | None:
+        """Append a payload as it is, fenced on `after`: its position, None when another step is
+        there. `at` stands in where the payload tells no time.
+        """
+        customer, conversation, _ = split_subject(subject)
+        positions = self._of[customer, conversation]
+        if (positions[-1] if positions else 0) != after:
+            return None
+        self.steps.append(Stored(len(self.steps) + 1, subject, payload, at or self._clock()))
+        positions.append(len(self.steps))
+        return len(self.steps)
 
     def _already(self, draft: Draft, after: int, tail: int) -> Entry:
         for position in self._of[draft.customer, draft.conversation]:

@@ -1,0 +1,5 @@
+"""`python -m stepfold`."""
+
+from stepfold.cli import main
+
+main()

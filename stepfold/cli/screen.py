@@ -1,0 +1,142 @@
+"""What reaches the terminal: JSON, one object a line, or text that fits 60 columns.
+
+Colour only on a terminal. What came from outside never carries a control code to the screen.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from io import StringIO
+
+import msgspec
+import typer
+from rich import box
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_MIN, WIDTH_MAX, WIDTH_PIPED, WIDTH_TABLE = 40, 120, 100, 10_000
+
+_encoder = msgspec.json.Encoder(decimal_format="string")
+
+
+def say(text: str = "", *, bold: bool = False, dim: bool = False) -> None:
+    typer.echo(styled(text, bold=bold, dim=dim), color=colour())
+
+
+def say_json(value: object) -> None:
+    typer.echo(_encoder.encode(value).decode())
+
+
+def warn(text: str) -> None:
+    typer.echo(f"stepfold: {text}", err=True)
+
+
+def styled(text: str, *, bold: bool = False, dim: bool = False) -> str:
+    return typer.style(text, bold=bold or None, dim=dim or None) if bold or dim else text
+
+
+def colour() -> bool | None:
+    """False = never; None = when stdout is a terminal."""
+    return False if "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb" else None
+
+
+def width() -> int:
+    """Columns to fill: what COLUMNS says, else the terminal's, else what reads well in a file."""
+    columns = shutil.get_terminal_size((WIDTH_PIPED, 24)).columns
+    return max(WIDTH_MIN, min(columns, WIDTH_MAX))
+
+
+def is_interactive() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+# -- text ---------------------------------------------------------------------------------------
+
+
+def plain(text: str) -> str:
+    """`text` without what a terminal would obey: each control character but a new line is shown."""
+    return "".join(each if each.isprintable() or each == "\n" else _shown(each) for each in text)
+
+
+def _shown(each: str) -> str:
+    return " " if each.isspace() else each.encode("unicode_escape", "surrogatepass").decode()
+
+
+def one_line(text: str) -> str:
+    return " ".join(plain(text).split())
+
+
+def cut(text: str, room: int) -> str:
+    """`text` in one line of at most `room` columns."""
+    text = one_line(text)
+    if cell_len(text) <= room:
+        return text
+    return set_cell_size(text, max(room - 1, 0)).rstrip() + "…"
+
+
+def pad(text: str, room: int) -> str:
+    """`text` in exactly `room` columns."""
+    return set_cell_size(cut(text, room), room)
+
+
+def paragraph(text: str, *, first: str = "", rest: str = "") -> str:
+    """`text` folded to the width, its own lines kept; `first` and `rest` begin the lines."""
+    console = Console(width=WIDTH_MIN)
+    room = width() - 1 - cell_len(rest)
+    lines = [
+        part.plain.rstrip()
+        for line in plain(text).splitlines()
+        for part in Text(line).wrap(console, room)
+    ]
+    heads = [first, *[rest] * len(lines)]
+    return "\n".join((head + line).rstrip() for head, line in zip(heads, lines or [""], strict=False))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[int] = ()) -> str:
+    """Cells are folded to fit a terminal and whole in a file; columns in `numbers` stand right."""
+    right = frozenset(numbers)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for index, name in enumerate(columns):
+        to_right = index in right
+        grid.add_column(
+            Text(one_line(name)), justify="right" if to_right else "left", no_wrap=to_right
+        )
+    for row in rows:
+        grid.add_row(*[Text(one_line(cell)) for cell in row])
+    drawn = StringIO()
+    Console(file=drawn, width=_width_of_table(), color_system=None).print(grid)
+    return "\n".join(line.rstrip() for line in drawn.getvalue().splitlines())
+
+
+def _width_of_table() -> int:
+    return shutil.get_terminal_size((WIDTH_TABLE, 24)).columns
+
+
+# -- values -------------------------------------------------------------------------------------
+
+
+def price(cost: Decimal | None) -> str:
+    """US dollars in full; `$?` when the price is not known, which is not zero."""
+    if cost is None:
+        return "$?"
+    return f"${cost.normalize():f}" if cost else "$0"
+
+
+def lapse(ms: float) -> str:
+    """A length of time in at most seven characters."""
+    if ms < 999.5:
+        return f"{ms:.0f} ms"
+    for limit_s, size_s, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if ms / 1000 < limit_s:
+            return f"{ms / 1000 / size_s:.3g} {unit}"
+    return f"{ms / 86_400_000:.0f} d"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

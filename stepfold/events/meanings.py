@@ -1,0 +1,163 @@
+"""What the types cannot say of the words on the wire: who appends a kind, what it is paired with,
+and what a field means that means the same wherever it stands. A docstring wins over this table.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from stepfold.events.event import (
+    ConversationStarted,
+    ConversationStopped,
+    Event,
+    Generated,
+    GenerationFailed,
+    GenerationRequested,
+    MessageReceived,
+    Reasoned,
+    ReasonFailed,
+    ReasonRequested,
+    ResponseDelivered,
+    ResponseGiven,
+    RetrievalFailed,
+    RetrievalRequested,
+    RetrievalReturned,
+    ToolFailed,
+    ToolRefused,
+    ToolRequested,
+    ToolReturned,
+    ToolStarted,
+    ToolUnknown,
+    TurnAbandoned,
+    TurnCancelled,
+    TurnExpired,
+)
+
+OUTCOMES: Mapping[type[Event], tuple[type[Event], ...]] = {
+    ReasonRequested: (Reasoned, ReasonFailed),
+    ToolRequested: (ToolReturned, ToolFailed, ToolRefused, ToolUnknown),
+    RetrievalRequested: (RetrievalReturned, RetrievalFailed),
+    GenerationRequested: (Generated, GenerationFailed),
+}
+"""Each request, and the outcomes of which it gets exactly one, with the same `call`."""
+
+APPENDED_BY: Mapping[type[Event], str] = {
+    ConversationStarted: "the inbox, in front of a conversation's first message; an import",
+    MessageReceived: "the inbox, for a channel or a command",
+    ReasonRequested: "`decide` (by `agent`)",
+    Reasoned: "the worker `reason`",
+    ReasonFailed: "the worker `reason`",
+    ToolRequested: "`decide` (by `agent`)",
+    ToolStarted: "the worker `tool` (by `tool/<process>`), before the effect",
+    ToolReturned: "the worker `tool`",
+    ToolFailed: "the worker `tool`",
+    ToolRefused: "`decide`, in place of a request; or the worker `tool`, its outcome",
+    ToolUnknown: "the worker `tool`, on a later delivery of a call that had started",
+    RetrievalRequested: "`decide` (by `agent`)",
+    RetrievalReturned: "the worker `retrieve`",
+    RetrievalFailed: "the worker `retrieve`",
+    ResponseGiven: "`decide` (by `agent`)",
+    ResponseDelivered: "a channel, after it delivered the answer",
+    GenerationRequested: "a program that wants structured output, not an agent's loop",
+    Generated: "the worker `generate`",
+    GenerationFailed: "the worker `generate`",
+    TurnExpired: "the lane `timer`, when a turn's timer fires and the turn still runs",
+    TurnAbandoned: "`decide` (by `agent`)",
+    TurnCancelled: "whoever cancels; `decide`, when the agent's rule is `supersede`",
+    ConversationStopped: "the shell of a worker, by `shell`",
+}
+
+_FIELDS: Mapping[str, str] = {
+    "agent": "name of the agent",
+    "answer": "the model's turn",
+    "arguments": "the arguments as the model wrote them",
+    "attempt": "the attempt's number within one ask, from 1",
+    "call": "names a request and its outcome; unique in the conversation",
+    "channel": "name of the channel",
+    "citation": "the citation that was refused",
+    "citations": "quotes that the text rests on",
+    "collections": "names of the collections that are searched",
+    "contact": "the person who writes, as the channel names them",
+    "cost_usd": "US dollars; null: the price is not known, which is not zero",
+    "detail": "the same in more words, for people",
+    "digest": "`sha256:` and the hash of the version that is meant",
+    "document": "id of the document",
+    "elapsed_ms": "milliseconds that the work took",
+    "end": "where it ends, in code points of the content",
+    "finish": "why the model stopped, in a word of ours",
+    "finish_word": "the same in the provider's own word",
+    "input": "what is asked about",
+    "model": "name of the model, as the agent's configuration has it",
+    "name": "name of the tool",
+    "origin": "where an imported recording comes from; empty: it happened here",
+    "output": "JSON that fits the schema",
+    "parts": "what the model said, in order",
+    "passages": "what was found, best first",
+    "passages_max": "how many passages at most",
+    "provider": "who served the model",
+    "query": "the words to search for",
+    "quote": "the words themselves",
+    "reason": "why",
+    "receipt": "the channel's own id of what it delivered",
+    "refused": "citations that were not accepted",
+    "response": "the provider's id of the response",
+    "result": "what the tool returned",
+    "retryable": "whether asking again may help",
+    "score": "how well it fits; comparable within one search only",
+    "start": "where it starts, in code points of the content",
+    "task": "what is to be done, in words",
+    "text": "the words",
+    "title": "title of the document",
+    "tools": "names of the tools that are offered",
+    "turn": "number of the turn in its conversation, from 1",
+    "usage": "tokens; null: not told",
+    "worker": "name of the process",
+    "ReasonRequested.delay_s": "seconds to wait before it is asked",
+    "ReasonFailed.delay_s": "seconds that the provider asks to wait",
+    "Unreadable.kind": "the kind, as far as subject or payload tell it",
+    "Usage.input": "tokens of the prompt",
+    "Usage.output": "tokens of the answer",
+    "Reasoned.model": "name of the model, as it answered",
+    "Generated.model": "name of the model, as it answered",
+    "ToolFailed.reason": "the tool's own message, which the model reads too",
+    "Envelope.id": "UUID, derived from the cause, the author, the kind and the call or turn",
+    "Envelope.at": "time of the append, by the appender's clock",
+    "Envelope.after": "position of the step before it in its conversation, 0 for the first",
+    "Envelope.event": "what happened: one of the kinds below",
+    "Envelope.cause": "id of the step that it follows from; empty: it came from outside",
+    "Envelope.by": "who appended it",
+    "Envelope.trace": "W3C `traceparent` of the message that began it, when there was one",
+    "Envelope.v": "version of the envelope",
+    "Envelope.blob": "name of the object that holds the event; absent: the event is here",
+}
+
+
+def meaning(struct: type[Struct]) -> str:
+    """The struct's docstring in one line; empty when it has none."""
+    return " ".join(inspect.cleandoc(struct.__doc__ or "").split())
+
+
+def field_meaning(struct: type[Struct], field: str) -> str:
+    """The sentence of the docstring that names the field, else what is true of it everywhere."""
+    sentences = re.split(r"(?<=[.;])\s+", meaning(struct))
+    said = next((text for text in sentences if f"`{field}`" in text), "")
+    known = _FIELDS.get(f"{struct.__name__}.{field}") or _FIELDS.get(field, "")
+    return said.rstrip(".;") or known
+
+
+def pair(struct: type[Event]) -> str:
+    """What a request or an outcome belongs to; empty for a kind that stands alone."""
+    if struct in OUTCOMES:
+        names = [f"`{kind_of(outcome)}`" for outcome in OUTCOMES[struct]]
+        return f"Its outcome is {', '.join(names[:-1])} or {names[-1]}."
+    request = next((asked for asked, outcomes in OUTCOMES.items() if struct in outcomes), None)
+    return f"An outcome of `{kind_of(request)}`." if request else ""
+
+
+def kind_of(struct: type[Event]) -> str:
+    """`noun.verb`, without the version."""
+    return str(struct.__struct_config__.tag).partition("/")[0]

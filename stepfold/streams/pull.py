@@ -1,0 +1,140 @@
+"""A standing pull on a durable consumer: messages are handled as they come, as many as there is
+room for.
+
+nats-py's own `fetch` asks anew for every batch and gives up what arrives at the edge of its time-out:
+two workers on one consumer then wait seconds, or `ack_wait`, for messages that nobody has. Here a
+request always stands, is topped up before it is used up, and is made anew when it has run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from stepfold.streams.jetstream import Pulse, acknowledge, give_back
+
+EXPIRES_S = 10.0
+WATCH_S = 0.5
+GRACE_S = 20.0
+"""How long a stopping process finishes what it has in hand before it gives it back."""
+
+Handle = Callable[[Msg], Awaitable[float | None]]
+"""None = acknowledge the message, else deliver it again in so many seconds."""
+log = logging.getLogger("stepfold.pull")
+
+
+class Pull:
+    """Hands the messages of one consumer to `handle`, at most `at_once` of them at a time."""
+
+    def __init__(
+        self, client: Client, stream: str, durable: str, handle: Handle, *, at_once: int, pulse_s: float
+    ) -> None:
+        self._client = client
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
+        self._name = durable
+        self._handle = handle
+        self._at_once = at_once
+        self._pulse_s = pulse_s
+        self._inbox = client.new_inbox()
+        self._asked = 0
+        self._asked_at = 0.0
+        self._connections = 0
+        self._closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._subscription: Subscription | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._subscription = await self._client.subscribe(
+            self._inbox, cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1
+        )
+        self._connections = self._client.stats["reconnects"]
+        await self._ask()
+        self._watching = asyncio.create_task(self._watch())
+
+    async def stop(self, grace_s: float = GRACE_S) -> None:
+        """Ask for nothing more, finish what runs within `grace_s`, give the rest back."""
+        self._closing = True
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._subscription is not None and self._client.is_connected:
+            await self._subscription.drain()  # type: ignore[no-untyped-call]
+        if self._tasks:
+            _, running = await asyncio.wait(self._tasks, timeout=grace_s)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _on_message(self, message: Msg) -> None:
+        if message.headers and "Status" in message.headers and not message.reply:
+            self._told(message.headers)
+            return
+        self._asked = max(0, self._asked - 1)
+        if self._closing:
+            await give_back(message, 0)
+            return
+        task = self._loop.create_task(self._run(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        if self._asked <= self._at_once // 4:
+            await self._ask()
+
+    def _told(self, headers: dict[str, str]) -> None:
+        """The server ended a request; what it still owed of it is not to be waited for."""
+        owed = int(headers.get("Nats-Pending-Messages", self._asked))
+        self._asked = max(0, self._asked - owed)
+        self._ask_soon()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._asked == 0:
+            self._ask_soon()
+
+    def _ask_soon(self) -> None:
+        if not self._closing:
+            self._loop.create_task(self._ask())
+
+    async def _ask(self) -> None:
+        """Top the standing request up to the room that there is."""
+        room = self._at_once - len(self._tasks) - self._asked
+        if room <= 0 or self._closing or not self._client.is_connected:
+            return
+        self._asked += room
+        self._asked_at = self._loop.time()
+        request = {"batch": room, "expires": int(EXPIRES_S * 1e9)}
+        await self._client.publish(self._subject, msgspec.json.encode(request), reply=self._inbox)
+
+    async def _watch(self) -> None:
+        """Requests die with their connection, and may be lost: then ask anew."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            connections = self._client.stats["reconnects"]
+            stale = self._loop.time() - self._asked_at > EXPIRES_S + 2 * WATCH_S
+            if connections != self._connections or stale:
+                self._connections = connections
+                self._asked = 0
+            try:
+                await self._ask()
+            except Exception as error:  # noqa: BLE001  (whatever it is, the next round asks again)
+                log.warning("lane %s cannot ask for messages: %s", self._name, error)
+
+    async def _run(self, message: Msg) -> None:
+        pulse = Pulse(message, self._pulse_s)
+        try:
+            delay_s = await self._handle(message)
+        except asyncio.CancelledError:
+            await give_back(message, 0)
+            raise
+        except Exception:
+            log.exception("lane %s: %s could not be handled", self._name, message.subject)
+            delay_s = self._pulse_s
+        finally:
+            pulse.stop()
+        await (acknowledge(message) if delay_s is None else give_back(message, delay_s))

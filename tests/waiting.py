@@ -1,0 +1,28 @@
+"""No sleeps in tests: wait for a condition, with a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+LOOK_S = 0.01
+
+T = TypeVar("T")
+
+
+async def eventually(
+    condition: Callable[[], T | Awaitable[T]], within_s: float = 10.0, *, what: str = ""
+) -> T:
+    """What `condition` gives as soon as it is true; AssertionError when it is not within `within_s`."""
+    end = time.monotonic() + within_s
+    while True:
+        found = condition()
+        if inspect.isawaitable(found):
+            found = await found
+        if found:
+            return found
+        assert time.monotonic() < end, f"not within {within_s:g} s: {what or condition}"
+        await asyncio.sleep(LOOK_S)

@@ -1,0 +1,91 @@
+"""What a world is made of, drawn from its seed: an agent, its contacts, and what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from random import Random
+from typing import Literal
+
+from msgspec import Struct
+
+from stepfold.events.event import (
+    Event,
+    ReasonRequested,
+    ResponseGiven,
+    RetrievalRequested,
+    ToolRequested,
+)
+from stepfold.handlers.decide import Veto
+from stepfold.policy.agent import Agent, Limits, SecondMessage
+from stepfold.projections.conversation import Conversation
+
+SECOND: tuple[SecondMessage, ...] = ("wait", "merge", "supersede")
+Move = Literal["say", "repeat", "cancel", "generate", "expire", "garbage", "stranger", "unfenced"]
+POISON = frozenset({"garbage", "stranger", "unfenced"})
+
+
+class Plan(Struct, frozen=True):
+    """`moves` come from outside, in this order; `faults` is how many things may go wrong."""
+
+    agent: Agent
+    vetoes: tuple[Veto, ...]
+    moves: tuple[tuple[str, Move], ...]
+    processes: int
+    faults: int
+    trouble: float
+
+
+def draw(chance: Random) -> Plan:
+    return Plan(
+        agent=_agent(chance),
+        vetoes=(_veto,) if chance.random() < 0.15 else (),
+        moves=tuple(_moves(chance)),
+        processes=chance.choice((1, 2, 2, 3)),
+        faults=chance.choice((0, 1, 2, 4, 8)),
+        trouble=chance.choice((0.0, 0.1, 0.3)),
+    )
+
+
+def _agent(chance: Random) -> Agent:
+    return Agent(
+        name="worldly",
+        models=("m1", "m2")[: chance.choice((1, 1, 2))],
+        tools=("t1", "t2", "ghost")[: chance.choice((0, 1, 2, 2, 3))],
+        collections=("facts",) if chance.random() < 0.4 else (),
+        second_message=chance.choice(SECOND),
+        limits=Limits(
+            steps_max=chance.choice((1, 3, 5, 8)),
+            calls_max=chance.choice((1, 2, 3)),
+            attempts_max=chance.choice((1, 2, 3)),
+            cost_usd_max=Decimal("0.05") if chance.random() < 0.2 else None,
+            call_s=chance.choice((5.0, 60.0)),
+            turn_s=chance.choice((20.0, 180.0)),
+        ),
+    )
+
+
+def _moves(chance: Random) -> list[tuple[str, Move]]:
+    moves: list[tuple[str, Move]] = []
+    for number in range(chance.choice((1, 1, 2, 2, 3))):
+        conversation = f"v{number}"
+        moves += [(conversation, "say")] * chance.choice((1, 2, 2, 3))
+        others: Sequence[Move] = ("repeat", "cancel", "cancel", "expire", "generate")
+        moves += [(conversation, chance.choice(others)) for _ in range(chance.choice((0, 0, 1, 2)))]
+        if chance.random() < 0.04:
+            moves.append((conversation, chance.choice(("garbage", "stranger", "unfenced"))))
+    chance.shuffle(moves)
+    return moves
+
+
+def _veto(state: Conversation, event: Event) -> str | None:
+    """A rule of the house that has something against every kind of step, now and then."""
+    match event:
+        case ToolRequested(call=call) | RetrievalRequested(call=call) if call.endswith("2"):
+            return "no second call"
+        case ReasonRequested(call=call) if call.endswith("4"):
+            return "no fourth question"
+        case ResponseGiven(text=text) if "bad" in text:
+            return "no bad words"
+        case _:
+            return None
