@@ -13,11 +13,9 @@ import socket
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from stepfold.events.envelope import Entry
 from stepfold.events.names import split_subject, token
 from stepfold.handlers.decide import Veto
 from stepfold.handlers.generate import Generate
@@ -39,12 +37,10 @@ from stepfold.settings import Settings
 from stepfold.streams import jetstream
 from stepfold.streams.config import AGENTS, STEPS, TIMERS
 from stepfold.streams.jetstream import Connection, JetStreamAgents, JetStreamLog, JetStreamTimers
+from stepfold.streams.lanes import Lanes
 from stepfold.streams.log import AgentUnknown, LogUnavailable
 from stepfold.streams.server import embedded
 from stepfold.tools.tool import Tool
-
-if TYPE_CHECKING:
-    from stepfold.streams.bus import Take
 
 TIMER = "timer"
 ROLES = (*LANES, TIMER)
@@ -100,6 +96,15 @@ class Opened(Struct, frozen=True):
         except AgentUnknown:
             return HELP_DESK
 
+    async def served(self) -> frozenset[str]:
+        """The lanes whose steps some process, this one included, is waiting for right now."""
+        js = self.client.jetstream(timeout=CONNECT_S)
+        try:
+            found = await js.consumers_info(STEPS)
+        except jetstream.AWAY as error:
+            raise LogUnavailable(f"the log is away: {error}") from error
+        return frozenset(each.name for each in found if each.num_waiting and each.name in LANES)
+
     async def locate(self, conversation: str) -> tuple[str, ...]:
         """The customers who have a conversation of this name."""
         js = self.client.jetstream(timeout=CONNECT_S)
@@ -112,7 +117,9 @@ class Opened(Struct, frozen=True):
 
 
 class Parts(Struct, frozen=True):
-    """What a user puts in: models and tools by name, knowledge, hooks."""
+    """What a user puts in: models and tools by name, knowledge, hooks. `models` come on top of those
+    that ship.
+    """
 
     knowledge: Knowledge
     models: Mapping[str, Model] = {}
@@ -158,8 +165,6 @@ async def working(
     found: Opened, parts: Parts, *, roles: Iterable[str] = ROLES, name: str = ""
 ) -> AsyncIterator[Shell]:
     """Run workers on the log until the block ends; then finish or give back what is in hand."""
-    from stepfold.streams.bus import Bus  # noqa: PLC0415  (FastStream takes a second to import)
-
     roles = tuple(roles)
     name = name or process_name()
     shell = Shell(
@@ -172,27 +177,59 @@ async def working(
         vetoes=parts.vetoes,
         grace_s=TIMER_GRACE_S,
     )
-    bus = Bus(found.client)
+    lanes = Lanes(found.client)
     for lane in (role for role in roles if role in LANES):
         await _prepare(found, lane, LANES[lane])
-        bus.mount(lane, shell.take)
+        lanes.mount(lane, shell.take)
     if TIMER in roles:
         await jetstream.prepare_consumer(found.client, TIMERS, TIMER, ["timers.due.>"])
-        bus.mount_timers(TIMER, shell.expire)
-    for observer in parts.observers:
+        lanes.mount_timers(TIMER, shell.expire)
+    await lanes.start()
+    try:
+        async with _observing(found, parts.observers, name):
+            yield shell
+    finally:
+        await lanes.stop()
+        await shell.close()
+
+
+@asynccontextmanager
+async def _observing(
+    found: Opened, observers: Sequence[Observer], name: str
+) -> AsyncIterator[None]:
+    if not observers:
+        yield
+        return
+    from stepfold.streams.bus import Bus  # noqa: PLC0415  (FastStream takes a second to import)
+
+    bus = Bus(found.url, name=name)
+    for observer in observers:
         await _prepare(found, observer.name, observer.kinds)
-        bus.mount(observer.name, _seeing(observer))
+        bus.mount(observer.name, observer.see)
     await bus.start()
     try:
-        yield shell
+        yield
     finally:
         await bus.stop()
-        await shell.close()
 
 
 async def _prepare(found: Opened, name: str, kinds: tuple[str, ...]) -> None:
     filters = [f"steps.*.*.{kind}" for kind in kinds]
     await jetstream.prepare_consumer(found.client, STEPS, name, filters)
+
+
+def misfit(agent: Agent, parts: Parts) -> str | None:
+    """What `agent` names and nobody has put in; None when all of it is there."""
+    models = {EXTRACTIVE, *parts.models}
+    for what, names, known in (
+        ("model", agent.models, models),
+        ("tool", agent.tools, parts.tools.keys()),
+    ):
+        for name in names:
+            if name not in known:
+                have = ", ".join(sorted(known)) or "none"
+                return f"agent {agent.name!r}: unknown {what} {name!r} (known: {have})"
+    return None
 
 
 def workers(parts: Parts) -> dict[str, Worker]:
@@ -204,14 +241,6 @@ def workers(parts: Parts) -> dict[str, Worker]:
         "retrieval.requested": Retrieve(parts.knowledge),
         "generation.requested": Generate(models),
     }
-
-
-def _seeing(observer: Observer) -> Take:
-    async def see(entry: Entry, /, *, deliveries: int) -> float | None:
-        await observer.see(entry)
-        return None
-
-    return see
 
 
 def process_name() -> str:

@@ -4,7 +4,9 @@
     STEPFOLD_DATA_DIR     the folder of the embedded server, the views and the knowledge (.stepfold)
     STEPFOLD_DURABILITY   interval (embedded default), always, replicas
 
-    SettingsError    a value that means nothing
+An agent is a file: TOML with the fields of `Agent`, `limits` as a table of its own.
+
+    SettingsError    a value that means nothing, in the environment or in an agent's file
 """
 
 from __future__ import annotations
@@ -14,15 +16,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast, get_args
 
+import msgspec
 from msgspec import Struct
 
+from stepfold.policy.agent import Agent, Limits
 from stepfold.streams.config import Durability
 
 FOLDER = ".stepfold"
 
 
 class SettingsError(Exception):
-    """A value in the environment that means nothing."""
+    """A value that means nothing."""
 
 
 class Settings(Struct, frozen=True):
@@ -31,6 +35,16 @@ class Settings(Struct, frozen=True):
     folder: Path
     nats_url: str = ""
     durability: Durability = "interval"
+
+    @property
+    def knowledge(self) -> Path:
+        """The folder of the library."""
+        return self.folder / "knowledge"
+
+    @property
+    def views(self) -> Path:
+        """The DuckDB file of the views."""
+        return self.folder / "views.duckdb"
 
 
 def read(environment: Mapping[str, str] = os.environ, *, folder: Path | None = None) -> Settings:
@@ -44,3 +58,23 @@ def read(environment: Mapping[str, str] = os.environ, *, folder: Path | None = N
         nats_url=environment.get("NATS_URL", ""),
         durability=cast(Durability, durability),
     )
+
+
+class _Limits(Limits, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class _Agent(Agent, frozen=True, forbid_unknown_fields=True):
+    limits: _Limits = _Limits()
+
+
+def read_agent(path: Path) -> Agent:
+    """The agent in a TOML file. Two files that say the same are the same version."""
+    try:
+        written = msgspec.toml.decode(path.read_bytes(), type=_Agent)
+    except OSError as error:
+        raise SettingsError(f"agent file {path}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        known = ", ".join(_Agent.__struct_fields__)
+        raise SettingsError(f"agent file {path}: {error} (fields: {known})") from error
+    return msgspec.convert(msgspec.to_builtins(written), Agent)

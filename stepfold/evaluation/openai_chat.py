@@ -63,8 +63,9 @@ from stepfold.handlers.decide import decide
 from stepfold.handlers.states import Known, advance
 from stepfold.policy.agent import Agent, Limits, digest, offered
 from stepfold.projections.conversation import Conversation
-from stepfold.streams.archive import ConversationDiffers, Key, RestorableLog
+from stepfold.streams.archive import Key
 from stepfold.streams.log import Agents, LogConflict
+from stepfold.streams.restore import ConversationDiffers, RestorableLog
 
 BY = "import"
 ORIGIN = "openai-chat"

@@ -11,30 +11,29 @@ A step has `kind` only when its event does not say it, and `broken` only when it
 step before it: the position that it claimed to follow. Errors:
 
     ArchiveError
-    ├── LineRefused            a line that cannot be read; nothing was written
-    └── ConversationDiffers    the log holds other steps of it; nothing was written
+    ├── LineRefused            a line that cannot be read
+    └── ConversationDiffers    see `streams/restore.py`
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Container, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import NoReturn, Protocol, cast
+from typing import NoReturn, cast
 
 import msgspec
 from msgspec import Raw, Struct
 
 from stepfold.events.envelope import Entry
-from stepfold.events.event import ConversationStarted, Unreadable
+from stepfold.events.event import ConversationStarted
 from stepfold.events.names import EventError, split_subject, step_subject, token
 from stepfold.events.wire import decode
 from stepfold.policy.agent import Agent, decode_agent, digest, encode_agent
-from stepfold.streams.log import Agents, AgentUnknown, Log, LogConflict, Stored, chain
+from stepfold.streams.log import Agents, AgentUnknown, Log, Stored, chain
 
 Key = tuple[str, str]
 
@@ -45,24 +44,6 @@ class ArchiveError(Exception):
 
 class LineRefused(ArchiveError):
     """A line that cannot be read."""
-
-
-class ConversationDiffers(ArchiveError):
-    """The log already holds other steps of a conversation."""
-
-
-class RestorableLog(Log, Protocol):
-    async def append_raw(
-        self, subject: str, payload: bytes, *, id: str, after: int, at: datetime | None = None
-    ) -> int | None:
-        """Append a payload as it is, fenced on `after`: its position; None when another step is
-        there already. `id` may be empty: the fence alone makes trying again safe. `at` is its time
-        where the payload tells none.
-        """
-        ...
-
-
-# -- a log to lines -------------------------------------------------------------------------------
 
 
 class _Stem(Struct):
@@ -205,9 +186,6 @@ def _elsewhere(position: int) -> int:
     return -position - 2
 
 
-# -- lines to steps -------------------------------------------------------------------------------
-
-
 class _StepLine(Struct):
     customer: str
     conversation: str
@@ -232,7 +210,7 @@ class _StrayLine(Struct, forbid_unknown_fields=True):
     at: datetime
 
 
-class _Line(Struct):
+class Line(Struct):
     """A step of a file, before it has a place in a log. `key` is None in no conversation."""
 
     key: Key | None
@@ -283,7 +261,7 @@ class Archive:
                 last[line.key] = position
             yield Stored(position, line.subject, line.payload(after), line.at)
 
-    def lines(self) -> Iterator[_Line]:
+    def lines(self) -> Iterator[Line]:
         for number, line in self._numbered():
             if number > self._headers:
                 yield self._line(number, line)
@@ -311,34 +289,34 @@ class Archive:
             self._refuse(number, f"not a header {name!r}: {error}")
         return True
 
-    def _line(self, number: int, line: bytes) -> _Line:
+    def _line(self, number: int, line: bytes) -> Line:
         fields = self._decode(number, line)
         try:
             if "customer" not in fields and "subject" in fields:
                 stray = _stray_line.decode(line)
-                return _Line(None, stray.subject, stray.at, raw=stray.raw)
+                return Line(None, stray.subject, stray.at, raw=stray.raw)
             if "raw" in fields:
                 form = _raw_line.decode(line)
                 key = form.customer, form.conversation
-                return _Line(key, _subject(*key, form.kind), form.at, raw=form.raw)
+                return Line(key, _subject(*key, form.kind), form.at, raw=form.raw)
             return self._step(number, _step_line.decode(line), fields)
         except (msgspec.DecodeError, EventError) as error:
             if len(fields) == 1 and fields.keys() <= {"agent", "missing"}:
                 self._refuse(number, "a header after the first step: keep archives in files apart")
             self._refuse(number, f"not a step: {error}")
 
-    def _step(self, number: int, form: _StepLine, fields: dict[str, Raw]) -> _Line:
+    def _step(self, number: int, form: _StepLine, fields: dict[str, Raw]) -> Line:
         kind = form.kind or _said(form.event)
         if not kind:
             self._refuse(number, 'its event has no "type" and the line has no "kind"')
         rest = {name: raw for name, raw in fields.items() if name not in _OURS}
         key = form.customer, form.conversation
-        line = _Line(key, _subject(*key, kind), form.at, form.id, None, rest, form.broken)
+        line = Line(key, _subject(*key, kind), form.at, form.id, None, rest, form.broken)
         if kind == "conversation.started":
             self._check_pin(number, line)
         return line
 
-    def _check_pin(self, number: int, line: _Line) -> None:
+    def _check_pin(self, number: int, line: Line) -> None:
         name = _pin(Stored(0, line.subject, line.payload(0), line.at))
         if name and name not in self.agents and name not in self.missing:
             known = ", ".join(sorted(self.agents)) or "none"
@@ -396,87 +374,3 @@ def entries(steps: Iterable[Stored], last: dict[Key, int] | None = None) -> Iter
         entry = decode(stored.subject, stored.payload, position=stored.position, at=stored.at)
         yield from chain((entry,), last.get(entry.key, 0))
         last[entry.key] = entry.position
-
-
-# -- steps to a log -------------------------------------------------------------------------------
-
-
-class Restored(Struct, frozen=True):
-    """`steps` were appended, `there` were in the log already, `strays` belong to no conversation
-    and cannot be appended.
-    """
-
-    conversations: int
-    steps: int
-    there: int
-    strays: int
-
-
-async def restore(archive: Archive, log: RestorableLog, agents: Agents) -> Restored:
-    """Append an archive's steps to a log, each as it was: id, time, cause, author and event.
-
-    The whole file is checked before anything is written. What is there already is skipped, so that
-    a second run finishes the first. Stop the workers of the log before: a worker that meets a
-    request whose outcome is not yet restored would do it again.
-    """
-    there = await _compare(archive, log)
-    for agent in archive.agents.values():
-        await agents.put(agent)
-    done: Counter[Key] = Counter()
-    last: dict[Key, int] = {}
-    skipped = strays = 0
-    for line in archive.lines():
-        key = line.key
-        if key is None:
-            strays += 1
-            continue
-        index, after = done[key], last.get(key, 0)
-        done[key] += 1
-        if index < len(there[key]):
-            last[key] = there[key][index]
-            skipped += 1
-        else:
-            last[key] = await _append(log, line, key, after)
-    return Restored(len(done), done.total() - skipped, skipped, strays)
-
-
-async def _compare(archive: Archive, log: Log) -> dict[Key, list[int]]:
-    """The positions of what the log holds of each conversation, all of it in the archive too."""
-    held: dict[Key, list[Entry]] = {}
-    done: Counter[Key] = Counter()
-    for mine in entries(archive):
-        key = mine.key
-        if key not in held:
-            held[key] = await log.read(*key) if await log.tail(*key) else []
-        index = done[key]
-        done[key] += 1
-        if index < len(held[key]) and not _same(mine, held[key][index]):
-            raise ConversationDiffers(
-                f"conversation {'/'.join(key)} is already in the log, and its step {index + 1} is"
-                f" another than in {archive.name}: restore into an empty log"
-            )
-    return {key: [entry.position for entry in found] for key, found in held.items()}
-
-
-def _same(mine: Entry, theirs: Entry) -> bool:
-    if mine.id != theirs.id:
-        return False
-    if isinstance(mine.event, Unreadable) and isinstance(theirs.event, Unreadable):
-        return mine.event.kind == theirs.event.kind
-    return (mine.event, mine.cause, mine.by) == (theirs.event, theirs.cause, theirs.by)
-
-
-async def _append(log: RestorableLog, line: _Line, key: Key, after: int) -> int:
-    payload = line.payload(after)
-    told = line.at if line.raw is not None else None
-    position = await log.append_raw(line.subject, payload, id="", after=after, at=told)
-    if position is not None:
-        return position
-    mine = decode(line.subject, payload, position=0, at=line.at)
-    found = await log.read(*key, after=after)
-    if found and _same(mine, found[0]):
-        return found[0].position
-    raise LogConflict(
-        f"conversation {'/'.join(key)}: somebody appended after step {after} while it was restored;"
-        " stop the workers, then restore again"
-    )

@@ -1,77 +1,79 @@
-"""The bus: a table of lanes, mounted as durable pull consumers.
+"""The bus for everybody else: FastStream mounts observing hooks as durable pull consumers.
 
-A step is acknowledged when it was handled, given back when it was not, kept alive while it runs.
+The only file that knows FastStream. What it would do to messages is switched off (acknowledging,
+decoding, declaring streams), because each of those loses or repeats work. The lanes of the loop pull
+by themselves (streams/lanes.py, docs/decisions/0012).
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any
+
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsBroker, PullSub
 
 from stepfold.events.envelope import Entry
-from stepfold.events.names import EventError
 from stepfold.events.wire import decode
-from stepfold.streams.config import ACK_WAIT_S, STEPS, TIMERS
-from stepfold.streams.jetstream import Connection, Message, place
-from stepfold.streams.pull import Handle, Pull
+from stepfold.streams.config import STEPS
+from stepfold.streams.jetstream import Message, acknowledge, give_back, place
 
-AT_ONCE = 256
-"""How many messages of one lane are handled at once in one process."""
+FETCH_S = 5.0
+"""A longer standing fetch was deaf for 22 s after a server restart."""
+RETRY_S = 5.0
+GRACE_S = 5.0
 
+See = Callable[[Entry], Awaitable[None]]
 log = logging.getLogger("stepfold.bus")
 
 
-class Take(Protocol):
-    def __call__(self, entry: Entry, /, *, deliveries: int) -> Awaitable[float | None]:
-        """Handle a step: None = acknowledge it, else deliver it again in so many seconds."""
-        ...
-
-
-Due = Callable[[str, str, int], Awaitable[None]]
-"""A timer that fired: customer, conversation, turn."""
-
-
 class Bus:
-    """Mount lanes, then `start`; `stop` finishes or gives back what was fetched."""
+    """Mount hooks, then `start`. `broker` is FastStream's own, for middlewares and handlers of a
+    user's own.
+    """
 
-    def __init__(self, client: Connection, *, pulse_s: float = ACK_WAIT_S / 3) -> None:
-        self._client = client
-        self._pulse_s = pulse_s
-        self._pulls: list[Pull] = []
-
-    def mount(self, durable: str, take: Take, *, at_once: int = AT_ONCE) -> None:
-        """Hand the steps of the consumer `durable` of the stream `steps` to `take`."""
-
-        async def handle(message: Message) -> float | None:
-            position, at, deliveries = place(message)
-            try:
-                entry = decode(message.subject, message.data, position=position, at=at)
-            except EventError as error:
-                log.error("lane %s: %s", durable, error)
-                return None
-            return await take(entry, deliveries=deliveries)
-
-        self._mount(STEPS, durable, handle, at_once)
-
-    def mount_timers(self, durable: str, due: Due) -> None:
-        async def handle(message: Message) -> float | None:
-            _, _, customer, conversation, turn = message.subject.split(".")
-            await due(customer, conversation, int(turn))
-            return None
-
-        self._mount(TIMERS, durable, handle, AT_ONCE)
-
-    def _mount(self, stream: str, durable: str, handle: Handle, at_once: int) -> None:
-        self._pulls.append(
-            Pull(self._client, stream, durable, handle, at_once=at_once, pulse_s=self._pulse_s)
+    def __init__(self, url: str, *, name: str) -> None:
+        self.broker = NatsBroker(
+            url,
+            name=name,
+            logger=None,
+            apply_types=False,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            graceful_timeout=GRACE_S,
         )
 
+    def mount(self, durable: str, see: See) -> None:
+        """Tell `see` of the steps of the consumer `durable`, one after the other, at least once."""
+
+        async def handle(message: Message) -> None:
+            position, at, _ = place(message)
+            try:
+                await see(decode(message.subject, message.data, position=position, at=at))
+            except Exception:
+                log.exception("observer %r failed at step %d, told again later", durable, position)
+                await give_back(message, RETRY_S)
+            else:
+                await acknowledge(message)
+
+        self.broker.subscriber(
+            "steps.>",
+            stream=JStream(STEPS, declare=False),
+            durable=durable,
+            pull_sub=PullSub(batch_size=1, timeout=FETCH_S),
+            ack_policy=AckPolicy.MANUAL,
+            decoder=_raw,
+            no_reply=True,
+        )(handle)
+
     async def start(self) -> None:
-        for pull in self._pulls:
-            await pull.start()
+        await self.broker.start()
 
     async def stop(self) -> None:
-        """Ask for nothing more, finish what runs, give the rest back."""
-        await asyncio.gather(*(pull.stop() for pull in self._pulls))
+        await self.broker.stop()
+
+
+async def _raw(message: Any) -> Message:
+    raw: Message = message.raw_message
+    return raw

@@ -117,7 +117,11 @@ async def connect(url: str, *, name: str = "stepfold") -> AsyncIterator[Client]:
     """A connection that never gives up reconnecting; LogUnavailable when there is no server now."""
     client = _Client()
     connecting = client.connect(
-        url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.2, error_cb=_on_error
+        url,
+        name=name,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.2,  # type: ignore[arg-type]  (a float is what it sleeps)
+        error_cb=_on_error,
     )
     try:
         await asyncio.wait_for(connecting, CONNECT_S)

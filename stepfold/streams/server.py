@@ -1,7 +1,8 @@
 """The embedded server: `nats-server` from its wheel, or the one on PATH, on a free loopback port.
 
-One data folder has one server. Who finds one running in the folder uses it; who starts one owns it
-and stops it. The port is kept in the folder, so that clients find the server again after a restart.
+One data folder has one server. Who finds one running in the folder uses it; who starts one owns it,
+starts it again when it dies, and stops it. The port is kept in the folder, so that clients find the
+server again after a restart.
 
     ServerError    no binary, a folder that cannot be used, or a server that does not come up
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import fcntl
+import logging
 import os
 import shutil
 import signal
@@ -20,7 +22,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -31,7 +33,10 @@ from stepfold.streams.config import PAYLOAD_BYTES_MAX, Durability
 
 READY_S = 20.0
 STOP_S = 10.0
+WATCH_S = 0.1
+AGAIN_S = 1.0
 _PR_SET_PDEATHSIG = 1
+log = logging.getLogger("stepfold.server")
 
 
 class ServerError(Exception):
@@ -59,33 +64,78 @@ def binary() -> str:
 @asynccontextmanager
 async def embedded(folder: Path, *, durability: Durability) -> AsyncIterator[str]:
     """The URL of the folder's server; started and stopped here unless somebody else runs it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "server.lock").open("a") as lock:
+    with _open(folder, "server.lock") as lock:
         if not _lock(lock):
             yield await _url_of_the_other(folder)
             return
-        process = await _start(folder, durability)
+        owned = _Owned(folder, durability)
+        await owned.start()
+        watching = asyncio.create_task(owned.watch())
         try:
             yield url(folder)
         finally:
-            await _stop(process)
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+            await owned.stop()
             (folder / "server.json").unlink(missing_ok=True)
+
+
+class _Owned:
+    """The server that this process has started."""
+
+    def __init__(self, folder: Path, durability: Durability) -> None:
+        self._folder = folder
+        self._durability = durability
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        self._process = await _start(self._folder, self._durability)
+
+    async def watch(self) -> None:
+        """Start it again whenever it has died: what it acknowledged is in the folder."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if self._process is None or self._process.poll() is None:
+                continue
+            log.warning("nats-server ended (%d): starting it again", self._process.returncode)
+            try:
+                await self.start()
+            except ServerError as error:
+                log.error("%s", error)
+                await asyncio.sleep(AGAIN_S)
+
+    async def stop(self) -> None:
+        if self._process is not None:
+            await _stop(self._process)
+
+
+def _open(folder: Path, name: str) -> IO[str]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / name).open("a")
+    except OSError as error:
+        raise ServerError(
+            f"folder {str(folder)!r} cannot be used: {error.strerror or error};"
+            " set STEPFOLD_DATA_DIR to one that can be written"
+        ) from error
 
 
 def url(folder: Path) -> str:
     """Where the folder's server listens; ServerError when none runs."""
-    running = _read(folder)
-    if running is None:
-        raise ServerError(f"no server runs in {folder}: start one with `stepfold serve`")
-    return f"nats://127.0.0.1:{running.port}"
+    return f"nats://127.0.0.1:{_running(folder).port}"
 
 
 def pid(folder: Path) -> int:
     """The process id of the folder's server; ServerError when none runs."""
+    return _running(folder).pid
+
+
+def _running(folder: Path) -> _Running:
     running = _read(folder)
-    if running is None:
+    if running is None or not _listens(running.port):
         raise ServerError(f"no server runs in {folder}: start one with `stepfold serve`")
-    return running.pid
+    return running
 
 
 def _read(folder: Path) -> _Running | None:
@@ -114,15 +164,17 @@ async def _url_of_the_other(folder: Path) -> str:
 
 
 async def _start(folder: Path, durability: Durability) -> subprocess.Popen[bytes]:
-    port = _port(folder)
-    config = folder / "nats.conf"
-    config.write_text(_config(folder / "jetstream", port, durability))
-    with (folder / "nats.log").open("ab") as log:
+    with _open(folder, "server.alive") as alive, (folder / "nats.log").open("ab") as said:
+        await _until_gone(alive, folder)
+        port = _port(folder)
+        config = folder / "nats.conf"
+        config.write_text(_config(folder / "jetstream", port, durability))
         process = subprocess.Popen(  # noqa: ASYNC220  (it returns at once)
             [binary(), "-c", str(config)],
-            stdout=log,
-            stderr=log,
+            stdout=said,
+            stderr=said,
             stdin=subprocess.DEVNULL,
+            pass_fds=[alive.fileno()],
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
     try:
@@ -132,6 +184,19 @@ async def _start(folder: Path, durability: Durability) -> subprocess.Popen[bytes
         raise
     (folder / "server.json").write_bytes(msgspec.json.encode(_Running(port, process.pid)))
     return process
+
+
+async def _until_gone(alive: IO[str], folder: Path) -> None:
+    """Two servers must never share a store: that of a killed owner may still be ending. A server
+    holds the lock on `alive`, which it was born with, for as long as it lives.
+    """
+    end = time.monotonic() + STOP_S
+    while not _lock(alive):
+        if time.monotonic() > end:
+            running = _read(folder)
+            which = f": kill {running.pid}" if running else ""
+            raise ServerError(f"a nats-server without an owner still runs in {folder}{which}")
+        await asyncio.sleep(0.005)
 
 
 def _config(store: Path, port: int, durability: Durability) -> str:
@@ -146,12 +211,13 @@ def _config(store: Path, port: int, durability: Durability) -> str:
 def _port(folder: Path) -> int:
     """The port of the last time when it is free, else any free one."""
     kept = folder / "server.port"
-    wanted = int(kept.read_text()) if kept.exists() else 0
+    said = kept.read_text() if kept.exists() else ""
+    wanted = int(said) if said.isdecimal() else 0
     with socket.socket() as probe:
         try:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", wanted))
-        except OSError:
+        except (OSError, OverflowError):
             probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     kept.write_text(str(port))
@@ -159,7 +225,7 @@ def _port(folder: Path) -> int:
 
 
 def _die_with_parent() -> None:
-    """A killed owner leaves no server behind (Linux only; elsewhere the lock's next holder waits)."""
+    """A killed owner leaves no server behind (Linux only; elsewhere the next owner says so)."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

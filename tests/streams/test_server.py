@@ -92,7 +92,7 @@ async def test_a_killed_server_is_started_again_on_its_port(tmp_path: Path) -> N
 
         os.kill(pid, signal.SIGKILL)
 
-        await eventually(lambda: server.pid(tmp_path) != pid, what="another server")
+        await eventually(lambda: _pid(tmp_path) not in (0, pid), what="another server")
         await eventually(lambda: client.is_connected, what="connected again")
         assert server.url(tmp_path) == url
 
@@ -149,7 +149,7 @@ async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 async def test_a_server_that_ends_at_once_tells_what_it_said(tmp_path: Path) -> None:
     (tmp_path / "jetstream").write_text("a file where the store should be")
 
-    with pytest.raises(ServerError, match=r"nats-server ended at once in .*: .*jetstream"):
+    with pytest.raises(ServerError, match="nats-server ended at once in .*: .*not a directory"):
         async with embedded(tmp_path, durability="interval"):
             pass
 
@@ -167,6 +167,13 @@ async def test_two_that_start_at_once_share_one_server(tmp_path: Path) -> None:
     first, second = await asyncio.gather(use(), use())
 
     assert first == second
+
+
+def _pid(folder: Path) -> int:
+    try:
+        return server.pid(folder)
+    except ServerError:
+        return 0
 
 
 def _runs(pid: int) -> bool:

@@ -1,0 +1,86 @@
+"""`stepfold chat`: one conversation with an agent, line by line."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import typer
+
+from stepfold import settings
+from stepfold.app import LANES, Opened, Parts, opened, working
+from stepfold.cli import stdin
+from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script
+from stepfold.cli.screen import count, is_interactive, lapse, paragraph, price, say, say_json
+from stepfold.cli.turn import answer_of, say_answer, until_rest
+from stepfold.cli.workers import choose_agent, parts_of, told_knowledge
+from stepfold.handlers.inbox import Inbox, Message
+from stepfold.policy.agent import Agent
+from stepfold.settings import Settings
+
+CUSTOMER = "chat"
+
+
+def chat(
+    data: Data = None,
+    agent: AgentFile = None,
+    script: Script = None,
+    hooks: HooksModule = None,
+    json: Json = False,
+) -> None:
+    """Talk to an agent; Ctrl-D ends it. Where nobody serves the log, it brings its own workers."""
+    here = settings.read(folder=data)
+    parts = parts_of(here, script, hooks)
+    asyncio.run(_chat(here, parts, agent, script, json=json))
+
+
+async def _chat(
+    here: Settings, parts: Parts, agent: Path | None, script: Path | None, *, json: bool
+) -> None:
+    async with opened(here) as found, AsyncExitStack() as stack:
+        chosen = await choose_agent(found, parts, agent, script)
+        if not LANES.keys() <= await found.served():
+            await stack.enter_async_context(working(found, parts))
+        conversation = secrets.token_hex(4)
+        if is_interactive() and not json:
+            _greet(here, chosen, conversation)
+        await _talk(found, await found.inbox(chosen), conversation, json=json)
+
+
+def _greet(here: Settings, agent: Agent, conversation: str) -> None:
+    say(f"{agent.name}, conversation {CUSTOMER}/{conversation}", bold=True)
+    say(paragraph(f"knowledge: {told_knowledge(here, agent)}", rest="  "))
+    say("Ctrl-D ends it.")
+
+
+async def _talk(found: Opened, inbox: Inbox, conversation: str, *, json: bool) -> None:
+    prompts = is_interactive() and not json
+    _prompt(prompts)
+    async for line in stdin.lines():
+        if line.strip():
+            await _say_and_hear(found, inbox, conversation, line.strip(), json=json)
+        _prompt(prompts)
+    if prompts:
+        say()
+
+
+def _prompt(wanted: bool) -> None:
+    if wanted:
+        typer.echo("> ", nl=False)
+
+
+async def _say_and_hear(
+    found: Opened, inbox: Inbox, conversation: str, text: str, *, json: bool
+) -> None:
+    message = await inbox.receive(Message(CUSTOMER, conversation, text, secrets.token_hex(8)))
+    after = message.position - 1
+    entries = [entry async for entry in until_rest(found.log, message, after=after)]
+    answer = answer_of(entries)
+    if json:
+        say_json(answer)
+        return
+    say_answer(entries)
+    calls = count(answer.model_calls, "model call")
+    say(f"  {lapse(answer.elapsed_ms)}, {calls}, {price(answer.cost_usd)}", dim=True)

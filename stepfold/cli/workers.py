@@ -1,0 +1,106 @@
+"""What a process that works is made of: the library, the script, and a module of the user's own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from stepfold.app import HELP_DESK, SCRIPTED, Opened, Parts, misfit
+from stepfold.cli.exits import CommandRefused
+from stepfold.cli.screen import count
+from stepfold.handlers.decide import Veto
+from stepfold.handlers.observer import Observer
+from stepfold.knowledge.library import Library
+from stepfold.policy.agent import Agent
+from stepfold.providers.model import Model
+from stepfold.providers.scripted import ScriptedModel, load_script
+from stepfold.settings import Settings, read_agent
+from stepfold.tools.tool import Tool
+
+
+class Hooks(Struct, frozen=True):
+    """What a module may bring: `TOOLS` and `MODELS` (by name), `VETOES` and `OBSERVERS`."""
+
+    tools: Sequence[Tool] = ()
+    models: Mapping[str, Model] = {}
+    vetoes: Sequence[Veto] = ()
+    observers: Sequence[Observer] = ()
+
+
+def parts_of(here: Settings, script: Path | None, hooks: str | None) -> Parts:
+    brought = load_hooks(hooks) if hooks else Hooks()
+    models = dict(brought.models)
+    if script is not None:
+        models[SCRIPTED] = _scripted(script)
+    return Parts(
+        knowledge=Library(here.knowledge),
+        models=models,
+        tools={tool.spec.name: tool for tool in brought.tools},
+        vetoes=brought.vetoes,
+        observers=brought.observers,
+    )
+
+
+def _scripted(script: Path) -> Model:
+    try:
+        return ScriptedModel(load_script(script))
+    except ValueError as error:
+        raise CommandRefused(str(error)) from error
+
+
+def load_hooks(name: str) -> Hooks:
+    """Import a module, from the folder the command stands in too."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        module = import_module(name)
+    except ImportError as error:
+        raise CommandRefused(f"hooks {name!r}: {error}") from error
+    brought = {
+        field: getattr(module, field.upper())
+        for field in Hooks.__struct_fields__
+        if hasattr(module, field.upper())
+    }
+    if not brought:
+        known = ", ".join(field.upper() for field in Hooks.__struct_fields__)
+        raise CommandRefused(f"hooks {name!r}: the module defines none of {known}")
+    return Hooks(**brought)
+
+
+async def choose_agent(
+    found: Opened, parts: Parts, agent: Path | None, script: Path | None
+) -> Agent:
+    """The agent of new conversations: that of the file, the one for a script, or the appointed."""
+    if agent is not None:
+        chosen = read_agent(agent)
+        await _appoint(found, parts, chosen)
+    elif script is not None:
+        chosen = replace(HELP_DESK, models=(SCRIPTED,))
+        await _appoint(found, parts, chosen)
+    else:
+        chosen = await found.appointed()
+    return chosen
+
+
+async def _appoint(found: Opened, parts: Parts, agent: Agent) -> None:
+    why = misfit(agent, parts)
+    if why:
+        raise CommandRefused(why)
+    await found.appoint(agent)
+
+
+def told_knowledge(here: Settings, agent: Agent) -> str:
+    """What the agent can search, and what to do when it is nothing."""
+    have = {each.name: each for each in Library(here.knowledge).collections()}
+    told = [
+        f"{name} ({count(have[name].documents, 'document')})"
+        if name in have
+        else f"{name} is empty: stepfold knowledge add PATH --collection {name}"
+        for name in agent.collections
+    ]
+    return "; ".join(told) or "none: this agent searches nothing"
