@@ -45,6 +45,9 @@ from stepfold.tools.tool import Tool
 TIMER = "timer"
 ROLES = (*LANES, TIMER)
 """What a process may do: be handed the steps of a lane, or the timers that have fired."""
+VIEWS = "views"
+EVERYTHING = (*ROLES, VIEWS)
+"""And what only one process may do at a time: own the file of the views."""
 
 TIMER_GRACE_S = 5.0
 """A turn that is over by then needs no durable timer."""
@@ -63,7 +66,7 @@ TOLD: Mapping[str, str] = {
 }
 """What the models that ship are, in plain words."""
 
-CONNECT_S = 5.0
+TIMEOUT_S = 5.0
 CURRENT = "current"
 """Where the log keeps the agent that new conversations get, beside every version by its digest."""
 
@@ -87,7 +90,7 @@ class Opened(Struct, frozen=True):
     async def appoint(self, agent: Agent) -> None:
         """From now on new conversations get this version of `agent`, whoever starts them."""
         await self.agents.put(agent)
-        js = self.client.jetstream(timeout=CONNECT_S)
+        js = self.client.jetstream(timeout=TIMEOUT_S)
         await js.publish(f"{AGENTS}.{CURRENT}", encode_agent(agent), stream=AGENTS)
 
     async def appointed(self) -> Agent:
@@ -98,7 +101,7 @@ class Opened(Struct, frozen=True):
 
     async def served(self) -> frozenset[str]:
         """The lanes whose steps some process, this one included, is waiting for right now."""
-        js = self.client.jetstream(timeout=CONNECT_S)
+        js = self.client.jetstream(timeout=TIMEOUT_S)
         try:
             found = await js.consumers_info(STEPS)
         except jetstream.AWAY as error:
@@ -107,7 +110,7 @@ class Opened(Struct, frozen=True):
 
     async def locate(self, conversation: str) -> tuple[str, ...]:
         """The customers who have a conversation of this name."""
-        js = self.client.jetstream(timeout=CONNECT_S)
+        js = self.client.jetstream(timeout=TIMEOUT_S)
         where = f"{STEPS}.*.{token('conversation', conversation)}.>"
         try:
             info = await js.stream_info(STEPS, subjects_filter=where)
@@ -144,12 +147,7 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
 
 @asynccontextmanager
 async def _connected(url: str, settings: Settings) -> AsyncIterator[Opened]:
-    async with AsyncExitStack() as stack:
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                client = await stack.enter_async_context(jetstream.connect(url))
-        except TimeoutError as error:
-            raise LogUnavailable(f"no NATS server answers at {url}") from error
+    async with jetstream.connect(url) as client:
         await jetstream.prepare(client, durability=settings.durability)
         yield Opened(
             url=url,
@@ -211,6 +209,11 @@ async def _observing(
         yield
     finally:
         await bus.stop()
+
+
+@asynccontextmanager
+async def viewing(found: Opened, settings: Settings) -> AsyncIterator[None]:
+    yield
 
 
 async def _prepare(found: Opened, name: str, kinds: tuple[str, ...]) -> None:

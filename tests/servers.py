@@ -27,13 +27,11 @@ class Server:
         self.limits = limits
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *, jetstream: bool = True) -> None:
         config = self.folder / "test.conf"
-        store = self.folder / "jetstream"
-        config.write_text(
-            f"listen: 127.0.0.1:{self.port}\n{self.extra}\n"
-            f'jetstream {{ store_dir: "{store}"\n{self.limits} }}\n'
-        )
+        store = f'jetstream {{ store_dir: "{self.folder}/jetstream"\n{self.limits} }}\n'
+        listen = f"listen: 127.0.0.1:{self.port}\n{self.extra}\n"
+        config.write_text(listen + (store if jetstream else ""))
         with (self.folder / "nats.log").open("ab") as log:
             self._process = subprocess.Popen([binary(), "-c", str(config)], stdout=log, stderr=log)
         end = time.monotonic() + READY_S

@@ -8,17 +8,21 @@ from contextlib import aclosing
 from typing import Annotated
 
 import typer
+from msgspec import Struct
 
 from stepfold import settings
-from stepfold.app import Opened, opened
+from stepfold.app import opened
 from stepfold.cli.lines import say_line
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import pad, say_json, width
 from stepfold.events.envelope import Entry
-from stepfold.events.names import token
+from stepfold.events.names import split_subject, token
+from stepfold.events.wire import decode
 from stepfold.settings import Settings
+from stepfold.streams.jetstream import JetStreamLog
 
 LAST = 20
+ANY = "*"
 NAME_MIN, NAME_MAX = 14, 32
 
 
@@ -39,35 +43,57 @@ def tail(
     json: Json = False,
 ) -> None:
     """Print the steps of the log, in order, whoever wrote them."""
-    where = _where(customer, conversation)
-    asyncio.run(_tail(settings.read(folder=data), where, after, follow=follow, json=json))
+    part = _part(customer, conversation)
+    asyncio.run(_tail(settings.read(folder=data), part, after, follow=follow, json=json))
 
 
-def _where(customer: str | None, conversation: str | None) -> str:
-    one = token("customer", customer) if customer is not None else "*"
-    other = token("conversation", conversation) if conversation is not None else "*"
-    return "steps.>" if one == other == "*" else f"steps.{one}.{other}.>"
+class Part(Struct, frozen=True):
+    """A part of the log: of one customer, of one conversation, or all of it ("*")."""
+
+    customer: str
+    conversation: str
+
+    @property
+    def where(self) -> str:
+        return f"steps.{self.customer}.{self.conversation}.>"
+
+    @property
+    def whole(self) -> bool:
+        return self.customer == self.conversation == ANY
+
+    def holds(self, subject: str) -> bool:
+        customer, conversation, _ = split_subject(subject)
+        return self.customer in (ANY, customer) and self.conversation in (ANY, conversation)
 
 
-async def _tail(
-    here: Settings, where: str, after: int | None, *, follow: bool, json: bool
-) -> None:
+def _part(customer: str | None, conversation: str | None) -> Part:
+    return Part(
+        token("customer", customer) if customer is not None else ANY,
+        token("conversation", conversation) if conversation is not None else ANY,
+    )
+
+
+async def _tail(here: Settings, part: Part, after: int | None, *, follow: bool, json: bool) -> None:
     async with opened(here) as found:
         last = await found.log.last()
-        begin = after if after is not None else max(0, last - LAST) if where == "steps.>" else 0
-        async with aclosing(_entries(found, where, begin, last, follow=follow)) as entries:
+        begin = after if after is not None else max(0, last - LAST) if part.whole else 0
+        async with aclosing(_entries(found.log, part, begin, last, follow=follow)) as entries:
             async for entry in entries:
                 _say(entry, json=json)
 
 
 async def _entries(
-    found: Opened, where: str, after: int, last: int, *, follow: bool
+    log: JetStreamLog, part: Part, after: int, last: int, *, follow: bool
 ) -> AsyncGenerator[Entry, None]:
     """Those up to `last` by reading, so that it ends; what comes after them by following."""
-    async for entry in found.steps(where, after=after, last=last):
-        yield entry
+    async for batch in log.scan(after=after):
+        for stored in batch:
+            if stored.position <= last and part.holds(stored.subject):
+                yield decode(
+                    stored.subject, stored.payload, position=stored.position, at=stored.at
+                )
     if follow:
-        async with aclosing(found.log.follow(where, after=max(after, last))) as entries:
+        async with aclosing(log.follow(part.where, after=max(after, last))) as entries:
             async for entry in entries:
                 yield entry
 

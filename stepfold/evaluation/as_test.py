@@ -19,7 +19,7 @@ from stepfold.events.transcript import Thought
 from stepfold.pytest_plugin import Replayed
 
 
-@pytest.mark.replay({log!r})
+@pytest.mark.replay({log})
 def test_{name}_decides_again_what_it_decided(replayed: Replayed) -> None:
     thoughts = [item for item in replayed.state.transcript if isinstance(item, Thought)]
 
@@ -42,8 +42,8 @@ def as_test(archive: Archive, *, log: str = "") -> str:
     return _TEMPLATE.format(
         customer=customer,
         conversation=conversation,
-        log=log or "logs/" + re.sub(r".*/", "", archive.name),
-        name=re.sub(r"[^a-z0-9]+", "_", conversation.lower()).strip("_"),
+        log=_quoted(log or "logs/" + archive.name.rpartition("/")[2]),
+        name=re.sub(r"[^a-z0-9]+", "_", conversation.lower()).strip("_") or "conversation",
         tools=_listed([call.name for thought in _thoughts(state) for call in thought.calls]),
         answer=_listed(said[-1:]),
     )

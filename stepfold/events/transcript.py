@@ -55,14 +55,10 @@ def legal(transcript: Sequence[Item]) -> Iterator[Item]:
     """The transcript with every call answered right after its turn; stray results are left out."""
     results = {item.call: item for item in transcript if isinstance(item, Result)}
     for item in transcript:
-        match item:
-            case Heard():
-                yield item
-            case Thought():
-                yield item
-                for call in item.calls:
-                    yield results.get(call.call) or Result(
-                        call=call.call, name=call.name, text=NO_OUTCOME, status="cancelled"
-                    )
-            case Result():
-                continue
+        if isinstance(item, Result):
+            continue
+        yield item
+        for call in item.calls if isinstance(item, Thought) else ():
+            yield results.get(call.call) or Result(
+                call=call.call, name=call.name, text=NO_OUTCOME, status="cancelled"
+            )

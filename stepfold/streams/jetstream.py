@@ -10,8 +10,9 @@ import asyncio
 import hashlib
 import itertools
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -64,8 +65,27 @@ log = logging.getLogger("stepfold.nats")
 CONFLICTS = frozenset({10071, 10164})
 """Somebody else was first; an append to this conversation is under way."""
 TIMEOUT_S = 5.0
+CONNECT_S = 5.0
+BLOB_S = 30.0
 TRIES = 3
 CONNECT_S = 5.0
+CHECKED = (
+    "subjects",
+    "storage",
+    "retention",
+    "discard",
+    "allow_direct",
+    "allow_msg_schedules",
+    "max_msgs_per_subject",
+    "max_msgs",
+    "max_bytes",
+    "max_age",
+    "max_msg_size",
+    "subject_transform",
+    "mirror",
+    "sources",
+)
+"""What a stream must have as we made it: anything else loses steps, or fences that match nothing."""
 DIRECT = "$JS.API.DIRECT.GET."
 AWAY = (
     nats.errors.TimeoutError,
@@ -75,6 +95,9 @@ AWAY = (
     nats.errors.OutboundBufferLimitError,
     nats.js.errors.ServiceUnavailableError,
 )
+
+
+log = logging.getLogger("stepfold.log")
 
 
 class _Error(Struct, frozen=True):
@@ -115,37 +138,70 @@ async def _on_error(error: Exception) -> None:
 @asynccontextmanager
 async def connect(url: str, *, name: str = "stepfold") -> AsyncIterator[Client]:
     """A connection that never gives up reconnecting; LogUnavailable when there is no server now."""
-    client = _Client()
-    connecting = client.connect(
-        url,
-        name=name,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=0.2,  # type: ignore[arg-type]  (a float is what it sleeps)
-        error_cb=_on_error,
-    )
+    client = Client()
+    told = _Told(client, url)
     try:
-        await asyncio.wait_for(connecting, CONNECT_S)
+        async with asyncio.timeout(CONNECT_S):
+            await client.connect(
+                url,
+                name=name,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.2,  # type: ignore[arg-type]  (it is slept, whole or not)
+                error_cb=told.error,
+                disconnected_cb=told.lost,
+                reconnected_cb=told.back,
+            )
     except (OSError, nats.errors.Error, TimeoutError) as error:
-        why = str(error) or "timed out"
-        raise LogUnavailable(f"no NATS server answers at {url}: {why}") from error
+        why = told.last or error
+        raise LogUnavailable(f"no NATS server answers at {url}: {why or 'timed out'}") from error
     try:
         yield client
     finally:
         await client.close()
 
 
+class _Told:
+    """What the client tells of its connection: once when it is lost, once when it is back."""
+
+    def __init__(self, client: Client, url: str) -> None:
+        self.last: Exception | None = None
+        self._client = client
+        self._url = url
+
+    async def error(self, error: Exception) -> None:
+        self.last = error
+        level = logging.WARNING if self._client.is_connected else logging.DEBUG
+        log.log(level, "NATS at %s: %s: %s", self._url, type(error).__name__, error)
+
+    async def lost(self) -> None:
+        if not self._client.is_closed:
+            log.warning("the connection to NATS at %s is lost: trying again", self._url)
+
+    async def back(self) -> None:
+        log.warning("connected to NATS at %s again", self._url)
+
+
 async def prepare(client: Client, *, durability: Durability) -> None:
     """Create the streams, or check that those that exist are as they must be."""
     js = client.jetstream(timeout=TIMEOUT_S)
     replicas = 3 if durability == "replicas" else 1
-    for stream in STREAMS:
-        await _prepare(js, stream, replicas)
+    with _unavailable("the log cannot be prepared (is JetStream on, is there room?)"):
+        for stream in STREAMS:
+            await _prepare(js, stream, replicas)
+        try:
+            await js.object_store(BLOBS)
+        except nats.js.errors.NotFoundError:
+            await js.create_object_store(
+                BLOBS, config=api.ObjectStoreConfig(replicas=replicas, storage=api.StorageType.FILE)
+            )
+
+
+@contextmanager
+def _unavailable(what: str) -> Iterator[None]:
     try:
-        await js.object_store(BLOBS)
-    except nats.js.errors.NotFoundError:
-        await js.create_object_store(
-            BLOBS, config=api.ObjectStoreConfig(replicas=replicas, storage=api.StorageType.FILE)
-        )
+        yield
+    except (nats.errors.Error, TimeoutError) as error:
+        raise LogUnavailable(f"{what}: {error}") from error
 
 
 async def _prepare(js: JetStreamContext, stream: Stream, replicas: int) -> None:
@@ -154,13 +210,18 @@ async def _prepare(js: JetStreamContext, stream: Stream, replicas: int) -> None:
         info = await js.stream_info(stream.name)
     except nats.js.errors.NotFoundError:
         info = await js.add_stream(wanted)
-    for field in ("subjects", "allow_direct", "allow_msg_schedules", "max_msgs_per_subject"):
+    for field in CHECKED:
         want, has = getattr(wanted, field), getattr(info.config, field)
-        if (want or None) != (has or None) and not (want == 0 and has == -1):
+        if _nothing(want) != _nothing(has):
             raise LogError(
                 f"stream {stream.name!r} has {field}={has!r}, stepfold needs {want!r}:"
                 f" `nats stream edit {stream.name}`, or use another account"
             )
+
+
+def _nothing(value: Any) -> Any:
+    """No limit is told as None, 0 or -1."""
+    return None if value in (None, 0, -1, False) else value
 
 
 def _stream_config(stream: Stream, replicas: int) -> api.StreamConfig:
@@ -168,6 +229,7 @@ def _stream_config(stream: Stream, replicas: int) -> api.StreamConfig:
         name=stream.name,
         subjects=list(stream.subjects),
         storage=api.StorageType.FILE,
+        retention=api.RetentionPolicy.LIMITS,
         compression=api.StoreCompression.S2 if stream.compressed else None,
         allow_direct=True,
         allow_msg_schedules=stream.schedules or None,
@@ -179,22 +241,26 @@ def _stream_config(stream: Stream, replicas: int) -> api.StreamConfig:
 
 
 async def prepare_consumer(
-    client: Client, stream: str, name: str, filters: Sequence[str]
+    client: Client,
+    stream: str,
+    name: str,
+    filters: Sequence[str],
+    *,
+    ack_wait_s: float = ACK_WAIT_S,
 ) -> None:
     """Create a durable pull consumer, or bring the one that is there up to date."""
     js = client.jetstream(timeout=TIMEOUT_S)
-    await js.add_consumer(
-        stream,
-        api.ConsumerConfig(
-            durable_name=name,
-            filter_subjects=list(filters),
-            ack_policy=api.AckPolicy.EXPLICIT,
-            deliver_policy=api.DeliverPolicy.ALL,
-            ack_wait=ACK_WAIT_S,
-            max_ack_pending=IN_FLIGHT_MAX,
-            max_deliver=-1,
-        ),
+    config = api.ConsumerConfig(
+        durable_name=name,
+        filter_subjects=list(filters),
+        ack_policy=api.AckPolicy.EXPLICIT,
+        deliver_policy=api.DeliverPolicy.ALL,
+        ack_wait=ack_wait_s,
+        max_ack_pending=IN_FLIGHT_MAX,
+        max_deliver=-1,
     )
+    with _unavailable(f"the consumer {name!r} of the stream {stream!r} cannot be made"):
+        await js.add_consumer(stream, config)
 
 
 class JetStreamLog:
@@ -263,9 +329,12 @@ class JetStreamLog:
         raise AssertionError("unreachable")
 
     async def _already(self, draft: Draft, after: int) -> Entry:
-        """After a refused fence: our own step, when it is there after all; else LogConflict."""
+        """After a refusal: our own step, when it is there after all; else LogConflict.
+
+        When nobody was first, the server remembers the id: then our step stands before `after`.
+        """
         tail = await self.read(draft.customer, draft.conversation, after=after)
-        for entry in tail:
+        for entry in tail or await self.read(draft.customer, draft.conversation):
             if entry.id == draft.id:
                 return entry
         last = tail[-1].position if tail else "another position"
@@ -279,23 +348,24 @@ class JetStreamLog:
             )
         name = "sha256:" + hashlib.sha256(payload).hexdigest()
         stub, event = detach(payload, name)
-        try:
-            store = await self._js.object_store(BLOBS)
-            await store.put(name, event)
-        except (*AWAY, nats.js.errors.APIError) as error:
-            raise LogUnavailable(_away(self._client, error)) from error
+        with _unavailable(f"the payload of {subject} was not kept"):
+            async with asyncio.timeout(BLOB_S):
+                store = await self._js.object_store(BLOBS)
+                await store.put(name, event)
         return stub
 
-    async def _whole(self, payload: bytes) -> bytes:
+    async def whole(self, payload: bytes) -> bytes:
         """The payload with its event in it, wherever it was kept."""
         name = blob(payload)
         if not name:
             return payload
-        store = await self._js.object_store(BLOBS)
-        try:
-            found = await store.get(name)
-        except nats.js.errors.NotFoundError:
-            return payload
+        with _unavailable(f"{name} cannot be read now"):
+            async with asyncio.timeout(BLOB_S):
+                store = await self._js.object_store(BLOBS)
+                try:
+                    found = await store.get(name)
+                except nats.js.errors.NotFoundError:
+                    return payload
         return attach(payload, found.data or b"null")
 
     async def read(self, customer: str, conversation: str, *, after: int = 0) -> list[Entry]:
@@ -307,7 +377,7 @@ class JetStreamLog:
         headers = message.headers or {}
         return decode(
             headers["Nats-Subject"],
-            await self._whole(message.data),
+            await self.whole(message.data),
             position=int(headers["Nats-Sequence"]),
             at=datetime.fromisoformat(headers["Nats-Time-Stamp"]),
         )
@@ -333,7 +403,7 @@ class JetStreamLog:
             async for batch in batches:
                 for index, stored in enumerate(batch):
                     if blob(stored.payload):
-                        batch[index] = stored._replace(payload=await self._whole(stored.payload))
+                        batch[index] = stored._replace(payload=await self.whole(stored.payload))
                 yield batch
                 if not follow and batch[-1].position >= last:
                     return
@@ -343,16 +413,17 @@ class JetStreamLog:
         async with aclosing(_follow(self._js, after, where)) as batches:
             async for batch in batches:
                 for stored in batch:
-                    payload = await self._whole(stored.payload)
+                    payload = await self.whole(stored.payload)
                     yield decode(stored.subject, payload, position=stored.position, at=stored.at)
 
     async def bury(self, entry: Entry, reason: str) -> None:
+        event = encode_event(entry.event)
         grave = {
             "position": entry.position,
             "kind": kind(entry.event),
             "id": entry.id,
             "reason": reason,
-            "event": msgspec.Raw(encode_event(entry.event)),
+            "event": msgspec.Raw(event if len(event) <= BLOB_BYTES else b"null"),
         }
         headers = {MSG_ID: f"dead-{entry.position}"}
         where = f"dead.{entry.customer}.{entry.conversation}"
@@ -406,12 +477,17 @@ class _Gets:
 
     async def _subscribe(self) -> None:
         if self._subscribed is None:
-            self._subscribed = asyncio.get_running_loop().create_future()
-            await self._client.subscribe(
-                f"{self._inbox}.*", cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1
-            )
-            self._subscribed.set_result(None)
-        await self._subscribed
+            self._subscribed = asyncio.ensure_future(self._listen())
+        try:
+            await asyncio.shield(self._subscribed)
+        except nats.errors.Error as error:
+            self._subscribed = None
+            raise LogUnavailable(_away(self._client, error)) from error
+
+    async def _listen(self) -> None:
+        await self._client.subscribe(
+            f"{self._inbox}.*", cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1
+        )
 
     async def _on_message(self, message: Msg) -> None:
         answer = self._waiting.get(message.subject.rpartition(".")[2])
@@ -433,10 +509,10 @@ class _Answer:
             self.messages.append(message)
         if status is not None or self._one:
             self.pending = int(headers.get("Nats-Num-Pending", 0)) if status == "204" else 0
-            if status == "503":
-                self._end(nats.js.errors.ServiceUnavailableError())
-            else:
+            if status in (None, "204", "404"):
                 self._end(None)
+            else:
+                self._end(LogUnavailable(f"the log cannot be read: {headers}"))
 
     def _end(self, error: Exception | None) -> None:
         if self.done.done():
@@ -547,7 +623,8 @@ class JetStreamAgents:
         name = digest(agent)
         where = "agents." + name.replace(":", "-")
         if await self._gets.last("agents", where) is None:
-            await self._js.publish(where, encode_agent(agent), stream="agents")
+            with _unavailable(f"agent {agent.name!r} was not kept"):
+                await self._js.publish(where, encode_agent(agent), stream="agents")
         return name
 
     async def get(self, digest: str) -> Agent:
@@ -560,17 +637,16 @@ class JetStreamAgents:
 class JetStreamTimers:
     """A message that waits in the stream `timers` until it is due; it survives every restart."""
 
-    def __init__(self, client: Client) -> None:
-        self._js = client.jetstream(timeout=TIMEOUT_S)
+    def __init__(self, client: Client, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._js = client.jetstream(timeout=timeout_s)
 
     async def set(self, customer: str, conversation: str, turn: int, due: datetime) -> None:
         where = f"{token('customer', customer)}.{token('conversation', conversation)}.{turn}"
         due = max(due, datetime.now(UTC) + timedelta(seconds=1))
+        at = due.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         headers = {
-            SCHEDULE: f"@at {due.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%SZ')}",
+            SCHEDULE: f"@at {at}",
             SCHEDULE_TARGET: f"timers.due.{where}",
         }
-        try:
+        with _unavailable(f"the timer {where} was not set"):
             await self._js.publish(f"timers.set.{where}", b"", stream=TIMERS, headers=headers)
-        except (*AWAY, nats.js.errors.NoStreamResponseError) as error:
-            raise LogUnavailable(f"the timer {where} was not set: {error}") from error

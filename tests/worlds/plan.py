@@ -34,6 +34,7 @@ class Plan(Struct, frozen=True):
     processes: int
     faults: int
     trouble: float
+    grace_s: float
 
 
 def draw(chance: Random) -> Plan:
@@ -44,6 +45,7 @@ def draw(chance: Random) -> Plan:
         processes=chance.choice((1, 2, 2, 3)),
         faults=chance.choice((0, 1, 2, 4, 8)),
         trouble=chance.choice((0.0, 0.1, 0.3)),
+        grace_s=chance.choice((0, 0, 3.0)),
     )
 
 

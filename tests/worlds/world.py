@@ -98,6 +98,7 @@ class Process:
             clock=clock,
             vetoes=world.plan.vetoes,
             desk=Desk(clock),
+            grace_s=world.plan.grace_s,
         )
 
     async def gate(self, what: str) -> bool:
@@ -284,6 +285,9 @@ class World:
         process.alive = False
         for task in list(process.tasks):
             task.cancel()
+        for future, other, _ in self.parked:
+            if other is process:
+                future.cancel()
         self.parked = [parked for parked in self.parked if parked[1] is not process]
 
     def _redeliver(self, job: Job) -> None:
