@@ -100,7 +100,10 @@ def _export_test(here: Settings, name: str | None, output: Path, *, json: bool) 
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What to read.")],
     format: Annotated[
-        Format, typer.Option(help="What it is: what `export` wrote, or recordings.")
+        Format,
+        typer.Option(
+            metavar="stepfold|openai-chat", help="What `export` wrote, or recorded chats."
+        ),
     ] = "stepfold",
     customer: Annotated[
         str, typer.Option(metavar="C", help="Whose conversations recordings become.")

@@ -12,8 +12,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
-        help="The folder of the log, the views and the knowledge (STEPFOLD_DATA_DIR, else"
-        " .stepfold). NATS_URL names a server elsewhere.",
+        help="Folder of log, views and knowledge (STEPFOLD_DATA_DIR, else .stepfold).",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]

@@ -27,7 +27,7 @@ def replay(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CONVERSATION | FILE]...",
+            metavar="CONVERSATION|FILE",
             help="What `stepfold export` wrote, or conversations of the log (default: all of it).",
         ),
     ] = None,

@@ -24,7 +24,7 @@ def serve(
     data: Data = None,
     only: Annotated[
         str | None,
-        typer.Option(metavar="ROLES", help=f"Some of {','.join(EVERYTHING)} (default: all)."),
+        typer.Option(metavar="ROLES", help=f"Some of {', '.join(EVERYTHING)} (default: all)."),
     ] = None,
     agent: AgentFile = None,
     script: Script = None,

@@ -16,11 +16,10 @@ _TEMPLATE = '''\
 
 import pytest
 from stepfold.events.transcript import Thought
-from stepfold.pytest_plugin import Replayed
 
 
 @pytest.mark.replay({log})
-def test_{name}_decides_again_what_it_decided(replayed: Replayed) -> None:
+def test_{name}_decides_again_what_it_decided(replayed):
     thoughts = [item for item in replayed.state.transcript if isinstance(item, Thought)]
 
     assert not replayed.differences

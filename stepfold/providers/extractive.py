@@ -20,8 +20,13 @@ from stepfold.providers.model import Call, Prompt, Reply
 
 NAME = "extractive"
 SENTENCES_MAX = 3
-COVERAGE_MIN = 0.34
+COVERAGE_MIN = 0.5
 """The share of the question's weight that the quoted sentences must hold to count as an answer."""
+GAIN_MIN = 0.15
+"""The share that each further sentence must add."""
+CONTEXT = 0.7
+"""How much a word counts that stands only in the sentence's title or heading."""
+SENTENCE_CHARS_MIN = 12
 NO_ANSWER = "The knowledge that I can search does not hold an answer to this."
 NOTHING_TO_SEARCH = "I am an extractive model: I can only quote from knowledge, and none is set up."
 LEAD = "From the knowledge base:"
@@ -38,9 +43,12 @@ _COMMON = frozenset(
 
 
 class Sentence(Struct, frozen=True):
+    """`own` stems stand in it, `context` stems only in the title or the heading that it is under."""
+
     passage: Passage
     text: str
-    stems: frozenset[str]
+    own: frozenset[str]
+    context: frozenset[str]
 
 
 class ExtractiveModel:
@@ -60,9 +68,8 @@ def answer(question: str, passages: Iterable[Passage]) -> Reply:
     wanted = stems(question)
     sentences = [s for passage in passages for s in _sentences(passage)]
     weight = _weights(wanted, sentences)
-    chosen = _choose(sentences, weight)
-    held = sum(weight[stem] for stem in weight if any(stem in s.stems for s in chosen))
-    if not chosen or held < COVERAGE_MIN * sum(weight.values()):
+    chosen, missing = _choose(sentences, weight)
+    if not chosen or sum(missing.values()) > (1 - COVERAGE_MIN) * sum(weight.values()):
         return Reply(text=NO_ANSWER)
     citations = [citation for s in chosen if (citation := cite(s.passage, s.text))]
     return Reply(text=_say(citations), citations=tuple(citations))
@@ -82,35 +89,53 @@ def _stem(word: str) -> str:
 
 
 def _sentences(passage: Passage) -> Iterator[Sentence]:
+    title = stems(passage.title)
+    heading: frozenset[str] = frozenset()
     for found in _SENTENCE.finditer(passage.text):
-        text = found.group().strip(" \t-*#>|")
-        if len(text) >= 12 and not found.group().lstrip().startswith("#"):
-            yield Sentence(passage, text, stems(text) | stems(passage.title))
+        line = found.group().strip()
+        text = line.strip("-*#>| \t")
+        if line.startswith("#"):
+            heading = stems(text)
+        elif len(text) >= SENTENCE_CHARS_MIN:
+            own = stems(text)
+            yield Sentence(passage, text, own, (title | heading) - own)
 
 
 def _weights(wanted: frozenset[str], sentences: list[Sentence]) -> dict[str, float]:
     """A rare word tells more than one that stands in every sentence; one that is nowhere, most."""
-    seen = Counter(stem for s in sentences for stem in s.stems & wanted)
+    seen = Counter(stem for s in sentences for stem in s.own & wanted)
     return {stem: math.log(1 + len(sentences) / (1 + seen[stem])) for stem in sorted(wanted)}
 
 
-def _choose(sentences: list[Sentence], weight: dict[str, float]) -> list[Sentence]:
-    """Greedy: each next sentence is the one that adds most of what is still missing."""
+def _choose(
+    sentences: list[Sentence], weight: dict[str, float]
+) -> tuple[list[Sentence], dict[str, float]]:
+    """Greedy: each next sentence is the one that adds most of what is still missing. Returns the
+    sentences and the weight that they leave missing.
+    """
     chosen: list[Sentence] = []
     missing = dict(weight)
     while len(chosen) < SENTENCES_MAX:
         best = max(sentences, key=lambda s: _gain(s, missing), default=None)
-        if best is None or _gain(best, missing) <= 0:
+        if best is None or _gain(best, missing) < GAIN_MIN * sum(weight.values()):
             break
         chosen.append(best)
-        missing = {stem: value for stem, value in missing.items() if stem not in best.stems}
-    return chosen
+        missing = {stem: value * _left(best, stem) for stem, value in missing.items()}
+    return chosen, missing
 
 
 def _gain(sentence: Sentence, missing: dict[str, float]) -> float:
-    gain = sum(missing.get(stem, 0.0) for stem in sentence.stems)
-    own = stems(sentence.text)
-    return gain if own & missing.keys() else 0.0
+    """What a sentence adds; nothing when only its title or heading speaks of the question."""
+    if not any(missing.get(stem) for stem in sentence.own):
+        return 0.0
+    return sum(value * (1 - _left(sentence, stem)) for stem, value in missing.items())
+
+
+def _left(sentence: Sentence, stem: str) -> float:
+    """The share of a word's weight that is still missing after this sentence."""
+    if stem in sentence.own:
+        return 0.0
+    return 1 - CONTEXT if stem in sentence.context else 1.0
 
 
 def _say(citations: list[Citation]) -> str:

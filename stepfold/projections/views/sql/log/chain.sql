@@ -1,0 +1,15 @@
+-- The staged steps that do not follow the last step of their conversation.
+WITH linked AS (
+    SELECT
+        position, customer, conversation, after,
+        lag(position) OVER (PARTITION BY customer, conversation ORDER BY position) AS before
+    FROM staged
+    WHERE conversation <> ''
+)
+SELECT
+    linked.position, linked.customer, linked.conversation, linked.after,
+    coalesce(linked.before, tails.position, 0) AS before
+FROM linked
+LEFT JOIN log.tails AS tails USING (customer, conversation)
+WHERE linked.after IS NOT NULL AND linked.after <> coalesce(linked.before, tails.position, 0)
+ORDER BY linked.position

@@ -1,0 +1,86 @@
+-- What the views keep of each step in `batch`: (position, subject, payload, at, reason).
+-- `subject` is null for a line of an archive, which has the address inside and no `after`.
+-- `reason` is set for a step that Python has found unreadable. `odd` rows are for Python to read:
+-- an old or unknown tag, invalid JSON, or a field missing or of a type that does not fit.
+WITH envelopes AS (
+    SELECT
+        position, subject, at, reason,
+        string_split(subject, '.') AS address,
+        try(json_transform(payload, '{
+            "id": "UUID", "at": "TIMESTAMP", "after": "BIGINT", "cause": "VARCHAR", "by": "VARCHAR",
+            "trace": "VARCHAR", "v": "INTEGER", "event": "JSON",
+            "customer": "VARCHAR", "conversation": "VARCHAR", "kind": "VARCHAR", "broken": "BIGINT"
+        }')) AS e
+    FROM batch
+),
+events AS (
+    SELECT
+        *,
+        json_transform(e.event, '{
+            "type": "VARCHAR", "call": "VARCHAR", "turn": "BIGINT", "heard": "BIGINT",
+            "attempt": "BIGINT", "model": "VARCHAR", "provider": "VARCHAR", "name": "VARCHAR",
+            "task": "VARCHAR", "agent": "VARCHAR", "reason": "VARCHAR", "cost_usd": "VARCHAR",
+            "usage": {
+                "input": "BIGINT", "output": "BIGINT", "cached": "BIGINT", "thinking": "BIGINT"
+            },
+            "elapsed_ms": "DOUBLE", "passages": [{"score": "DOUBLE"}]
+        }') AS x
+    FROM envelopes
+)
+SELECT
+    position,
+    coalesce(e.at, at) AS recorded_at,
+    coalesce(if(subject IS NULL, e.customer, address[2]), '') AS customer,
+    coalesce(if(subject IS NULL, e.conversation, address[3]), '') AS conversation,
+    coalesce(tags.kind, array_to_string(address[4:], '.'), '') AS kind,
+    e.id AS id,
+    e.cause AS cause,
+    e.by AS author,
+    e.trace AS trace,
+    reason AS error,
+    e.event AS event,
+    x.call AS call,
+    x.turn AS turn,
+    x.heard AS heard,
+    x.attempt AS attempt,
+    x.model AS model,
+    x.provider AS provider,
+    coalesce(x.name, x.task, x.agent) AS name,
+    x.reason AS reason,
+    x.usage.input AS input_tokens,
+    x.usage.output AS output_tokens,
+    x.usage.cached AS cached_tokens,
+    x.usage.thinking AS thinking_tokens,
+    if(x.usage IS NULL AND x.cost_usd IS NULL, NULL, x.cost_usd IS NOT NULL) AS priced,
+    try_cast(x.cost_usd AS DECIMAL(38, 12)) AS cost_usd,
+    x.elapsed_ms AS elapsed_ms,
+    len(x.passages) AS passages,
+    list_max(list_transform(x.passages, lambda passage: passage.score)) AS best_score,
+    e.after AS after,
+    reason IS NULL AND coalesce(
+        e.id IS NULL
+        OR e.at IS NULL
+        OR tags.tag IS NULL
+        OR e.v > $envelope
+        OR CASE
+            WHEN subject IS NULL THEN
+                e.customer IS NULL OR e.conversation IS NULL
+                OR e.kind IS NOT NULL OR e.broken IS NOT NULL
+            ELSE
+                e.after IS NULL
+                OR subject <> concat('steps.', address[2], '.', address[3], '.', tags.kind)
+        END
+        OR (tags.call AND x.call IS NULL)
+        OR (tags.turn AND x.turn IS NULL)
+        OR (tags.model AND x.model IS NULL)
+        OR (tags.name AND coalesce(x.name, x.task, x.agent) IS NULL)
+        OR (tags.reason AND x.reason IS NULL)
+        OR (x.cost_usd IS NOT NULL AND try_cast(x.cost_usd AS DECIMAL(38, 12)) IS NULL)
+        OR CASE
+            WHEN tags.others IS NOT NULL THEN NOT list_has_all(json_keys(e.event), tags.others)
+            ELSE false
+        END,
+        true
+    ) AS odd
+FROM events
+LEFT JOIN tags ON tags.tag = x.type

@@ -1,0 +1,42 @@
+-- What the views are made of. One row per step, wide: what is null costs next to nothing in columns.
+-- A change here, or in read.sql, is another SCHEMA in store.py: files of the old one are rebuilt.
+CREATE SCHEMA log;
+
+CREATE TABLE log.steps (
+    position BIGINT NOT NULL,
+    recorded_at TIMESTAMP NOT NULL,  -- UTC; `at` is a keyword in DuckDB 2, and so is `by`
+    customer VARCHAR NOT NULL,
+    conversation VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    id UUID,
+    cause VARCHAR,
+    author VARCHAR,
+    trace VARCHAR,
+    error VARCHAR,
+    event JSON,
+    call VARCHAR,
+    turn BIGINT,
+    heard BIGINT,
+    attempt BIGINT,
+    model VARCHAR,
+    provider VARCHAR,
+    name VARCHAR,
+    reason VARCHAR,
+    input_tokens BIGINT,
+    output_tokens BIGINT,
+    cached_tokens BIGINT,
+    thinking_tokens BIGINT,
+    priced BOOLEAN,
+    cost_usd DECIMAL(38, 12),
+    elapsed_ms DOUBLE,
+    passages BIGINT,
+    best_score DOUBLE
+);
+
+-- The last position of each conversation: what the next step of it must say it follows.
+CREATE TABLE log.tails (customer VARCHAR NOT NULL, conversation VARCHAR NOT NULL, position BIGINT NOT NULL);
+
+CREATE TABLE log.checkpoint (position BIGINT NOT NULL);
+INSERT INTO log.checkpoint VALUES (0);
+
+CREATE TABLE log.about (what VARCHAR NOT NULL, value VARCHAR NOT NULL);
