@@ -34,7 +34,7 @@ from stepfold.providers.model import Model
 from stepfold.providers.scripted import PROVIDER as SCRIPTED
 from stepfold.settings import Settings
 from stepfold.streams import jetstream
-from stepfold.streams.config import AGENTS, STEPS, TIMERS
+from stepfold.streams.config import ACK_WAIT_S, AGENTS, STEPS, TIMERS
 from stepfold.streams.jetstream import Connection, JetStreamAgents, JetStreamLog, JetStreamTimers
 from stepfold.streams.lanes import Lanes
 from stepfold.streams.log import AgentUnknown, LogUnavailable
@@ -119,9 +119,7 @@ class Opened(Struct, frozen=True):
 
 
 class Parts(Struct, frozen=True):
-    """What a user puts in: models and tools by name, knowledge, hooks. `models` come on top of those
-    that ship.
-    """
+    """What a user puts in: knowledge, hooks, tools and models, on top of those that ship."""
 
     knowledge: Knowledge
     models: Mapping[str, Model] = {}
@@ -159,9 +157,17 @@ async def _connected(url: str, settings: Settings) -> AsyncIterator[Opened]:
 
 @asynccontextmanager
 async def working(
-    found: Opened, parts: Parts, *, roles: Iterable[str] = ROLES, name: str = ""
+    found: Opened,
+    parts: Parts,
+    *,
+    roles: Iterable[str] = ROLES,
+    name: str = "",
+    ack_wait_s: float = ACK_WAIT_S,
 ) -> AsyncIterator[Shell]:
-    """Run workers on the log until the block ends; then finish or give back what is in hand."""
+    """Run workers on the log until the block ends; then finish or give back what is in hand.
+
+    What a worker holds that shows no sign of life for `ack_wait_s` goes to another one.
+    """
     roles = tuple(roles)
     name = name or process_name()
     shell = Shell(
@@ -174,13 +180,15 @@ async def working(
         vetoes=parts.vetoes,
         grace_s=TIMER_GRACE_S,
     )
-    lanes = Lanes(found.client)
+    lanes = Lanes(found.client, pulse_s=ack_wait_s / 3)
     for lane in (role for role in roles if role in LANES):
-        await _prepare(found, lane, LANES[lane])
+        await _prepare(found, lane, LANES[lane], ack_wait_s)
         lanes.mount(lane, shell.take)
     if TIMER in roles:
-        await jetstream.prepare_consumer(found.client, TIMERS, TIMER, ["timers.due.>"])
-        lanes.mount_timers(TIMER, shell.expire)
+        await jetstream.prepare_consumer(
+            found.client, TIMERS, TIMER, ["timers.due.>"], ack_wait_s=ack_wait_s
+        )
+        lanes.mount_timers(TIMER, shell.fire)
     await lanes.start()
     try:
         async with _observing(found, parts.observers, name):
@@ -199,9 +207,9 @@ async def _observing(
         return
     from stepfold.streams.bus import Bus  # noqa: PLC0415  (FastStream takes a second to import)
 
-    bus = Bus(found.url, name=name)
+    bus = Bus(found.url, name=name, whole=found.log.whole)
     for observer in observers:
-        await _prepare(found, observer.name, observer.kinds)
+        await _prepare(found, observer.name, observer.kinds, ACK_WAIT_S)
         bus.mount(observer.name, observer.see)
     await bus.start()
     try:
@@ -215,9 +223,11 @@ async def viewing(found: Opened, settings: Settings) -> AsyncIterator[None]:
     yield
 
 
-async def _prepare(found: Opened, name: str, kinds: tuple[str, ...]) -> None:
+async def _prepare(
+    found: Opened, name: str, kinds: tuple[str, ...], ack_wait_s: float
+) -> None:
     filters = [f"steps.*.*.{kind}" for kind in kinds]
-    await jetstream.prepare_consumer(found.client, STEPS, name, filters)
+    await jetstream.prepare_consumer(found.client, STEPS, name, filters, ack_wait_s=ack_wait_s)
 
 
 def misfit(agent: Agent, parts: Parts) -> str | None:

@@ -202,10 +202,10 @@ class Arrangement:
         tools: Iterable[Tool] = (),
         knowledge: Knowledge | None = None,
         vetoes: Sequence[Veto] = (),
-        clock: Clock | None = None,
+        log: MemoryLog | None = None,
     ) -> None:
-        self.clock = clock or Clock()
-        self.log = MemoryLog(self.clock)
+        self.clock = Clock()
+        self.log = log or MemoryLog(self.clock)
         self.agents = MemoryAgents()
         self.timers = MemoryTimers()
         self.model = ScriptedModel(replies)

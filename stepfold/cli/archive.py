@@ -50,7 +50,9 @@ def export(
         return
     number = asyncio.run(_export(here, conversation, output))
     if output != STDOUT:
-        _tell({"file": str(output), "lines": number}, f"{output}: {count(number, 'line')}", json=json)
+        _tell(
+            {"file": str(output), "lines": number}, f"{output}: {count(number, 'line')}", json=json
+        )
 
 
 async def _export(here: Settings, name: str | None, output: Path) -> int:
@@ -156,7 +158,8 @@ async def _import_chat(
 
 
 async def _write_all(found: Opened, recordings: list[Recording]) -> int:
-    return sum([await write(recording, found.log, found.agents) for recording in recordings])
+    written = [await write(each, found.log, found.agents) for each in recordings]
+    return sum(written)
 
 
 def _tell(form: object, told: str, *, json: bool) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 import typer
 
 from stepfold import settings
-from stepfold.app import LANES, Opened, Parts, opened, working
+from stepfold.app import Opened, Parts, opened, working
 from stepfold.cli import stdin
 from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script
 from stepfold.cli.screen import count, is_interactive, lapse, paragraph, price, say, say_json
 from stepfold.cli.turn import answer_of, say_answer, until_rest
 from stepfold.cli.workers import choose_agent, parts_of, told_knowledge
 from stepfold.handlers.inbox import Inbox, Message
+from stepfold.handlers.table import LANES
 from stepfold.policy.agent import Agent
 from stepfold.settings import Settings
 

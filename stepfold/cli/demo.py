@@ -1,5 +1,4 @@
-"""`stepfold demo`: a server, workers and knowledge of its own; questions, each step as it happens.
-"""
+"""`stepfold demo`: a server, workers and knowledge of its own; questions, and every step."""
 
 from __future__ import annotations
 

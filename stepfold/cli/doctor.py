@@ -19,10 +19,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from stepfold import __version__, settings
-from stepfold.app import LANES, Opened, opened
+from stepfold.app import Opened, opened
 from stepfold.cli import exits
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import count, paragraph, say, say_json
+from stepfold.handlers.table import LANES
 from stepfold.knowledge.library import Library
 from stepfold.settings import Settings
 from stepfold.streams import server
@@ -30,6 +31,7 @@ from stepfold.streams import server
 LIBRARIES = ("nats-py", "faststream", "duckdb", "msgspec", "bm25s")
 FREE_BYTES_MIN = 1_000_000_000
 BINARY_S = 5.0
+SERVER_S = 3.0
 
 
 class Check(Struct, frozen=True):
@@ -133,10 +135,15 @@ async def _running(here: Settings) -> list[Check]:
             return [Check("server", True, "none runs in this folder; a command starts its own")]
     checks: list[Check] = []
     try:
-        async with opened(here) as found:
+        async with asyncio.timeout(SERVER_S), opened(here) as found:
             checks.append(Check("server", True, f"answers at {exits.hide_password(found.url)}"))
             checks.append(Check("streams", True, f"{count(await found.log.last(), 'step')}"))
             checks.append(await _workers(found))
+    except TimeoutError:
+        told = (
+            f"{exits.hide_password(here.nats_url)} does not answer: is it there? is NATS_URL right?"
+        )
+        checks.append(Check("server", False, told))
     except Exception as error:
         code = exits.code(error)
         if code is None:

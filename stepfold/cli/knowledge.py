@@ -50,7 +50,9 @@ def add(
 def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="The words to look for.")],
     collection: Annotated[str, typer.Option(metavar="NAME", help="Where to look.")] = DEFAULT,
-    passages: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="How many.")] = PASSAGES,
+    passages: Annotated[
+        int, typer.Option(min=1, max=100, metavar="N", help="How many.")
+    ] = PASSAGES,
     data: Data = None,
     json: Json = False,
 ) -> None:
@@ -61,7 +63,10 @@ def search(
         return
     for number, passage in enumerate(found, start=1):
         head = f"{passage.title}, {passage.document} {passage.start}-{passage.end}"
-        say(paragraph(f"{head}, score {passage.score:.2f}", first=f"{number:>3} ", rest="    "), bold=True)
+        say(
+            paragraph(f"{head}, score {passage.score:.2f}", first=f"{number:>3} ", rest="    "),
+            bold=True,
+        )
         say(paragraph(passage.text, first="    ", rest="    "))
         say()
     if not found:

@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from stepfold import settings
-from stepfold.app import LANES, Opened, opened
+from stepfold.app import Opened, opened
 from stepfold.cli.exits import CommandRefused
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import lapse, say, say_json, warn
 from stepfold.cli.turn import answer_of, say_answer, until_rest
 from stepfold.events.envelope import Entry
 from stepfold.handlers.inbox import Message
+from stepfold.handlers.table import LANES
 from stepfold.settings import Settings
 
 CHANNEL = "cli"
@@ -24,7 +25,9 @@ CHANNEL = "cli"
 def publish(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What the contact says.")],
     customer: Annotated[str, typer.Option(metavar="C", help="The company whose contact it is.")],
-    conversation: Annotated[str, typer.Option(metavar="V", help="A new one, or one that is there.")],
+    conversation: Annotated[
+        str, typer.Option(metavar="V", help="A new one, or one that is there.")
+    ],
     id: Annotated[
         str | None,
         typer.Option(metavar="ID", help="The message's own id: the same id is the same message."),

@@ -22,6 +22,8 @@ from rich.text import Text
 
 WIDTH_MIN, WIDTH_MAX, WIDTH_PIPED, WIDTH_TABLE = 40, 120, 100, 10_000
 
+SECOND_MS = 1000
+
 _encoder = msgspec.json.Encoder(decimal_format="string")
 
 
@@ -95,10 +97,14 @@ def paragraph(text: str, *, first: str = "", rest: str = "") -> str:
         for part in Text(line).wrap(console, room)
     ]
     heads = [first, *[rest] * len(lines)]
-    return "\n".join((head + line).rstrip() for head, line in zip(heads, lines or [""], strict=False))
+    return "\n".join(
+        (head + line).rstrip() for head, line in zip(heads, lines or [""], strict=False)
+    )
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[int] = ()) -> str:
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[int] = ()
+) -> str:
     """Cells are folded to fit a terminal and whole in a file; columns in `numbers` stand right."""
     right = frozenset(numbers)
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -130,7 +136,7 @@ def price(cost: Decimal | None) -> str:
 
 def lapse(ms: float) -> str:
     """A length of time in at most seven characters."""
-    if ms < 999.5:
+    if ms < SECOND_MS - 0.5:
         return f"{ms:.0f} ms"
     for limit_s, size_s, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
         if ms / 1000 < limit_s:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 
 from stepfold import settings
 from stepfold.app import opened
@@ -53,11 +54,18 @@ def _say(entries: Sequence[Entry], state: Conversation) -> None:
         say()
         say(f"{turn[0].at.astimezone():%Y-%m-%d %H:%M:%S}", dim=True)
         for entry in turn:
-            say_step(entry, since=turn[0].at)
-            if isinstance(entry.event, MessageReceived):
-                say(paragraph(entry.event.text, first="  > ", rest="    "), bold=True)
-            say_answer([entry])
+            _say_entry(entry, since=turn[0].at)
         _say_sum(turn)
+
+
+def _say_entry(entry: Entry, *, since: datetime) -> None:
+    """What was said to each other stands below its line, in full."""
+    if isinstance(entry.event, MessageReceived):
+        say_step(entry, since=since, told=entry.event.contact or "contact")
+        say(paragraph(entry.event.text, first="  > ", rest="    "), bold=True)
+    else:
+        say_step(entry, since=since)
+        say_answer([entry])
 
 
 def _say_sum(turn: Sequence[Entry]) -> None:

@@ -89,9 +89,7 @@ async def _entries(
     async for batch in log.scan(after=after):
         for stored in batch:
             if stored.position <= last and part.holds(stored.subject):
-                yield decode(
-                    stored.subject, stored.payload, position=stored.position, at=stored.at
-                )
+                yield decode(stored.subject, stored.payload, position=stored.position, at=stored.at)
     if follow:
         async with aclosing(log.follow(part.where, after=max(after, last))) as entries:
             async for entry in entries:

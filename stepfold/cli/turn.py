@@ -1,5 +1,4 @@
-"""A message and what follows from it: its steps as they come, until it is the contact's move again.
-"""
+"""A message and what follows from it: steps as they come, until it is the contact's move."""
 
 from __future__ import annotations
 
@@ -45,7 +44,9 @@ class Answer(Struct, frozen=True):
     elapsed_ms: float
 
 
-async def until_rest(log: JetStreamLog, message: Entry, *, after: int) -> AsyncGenerator[Entry, None]:
+async def until_rest(
+    log: JetStreamLog, message: Entry, *, after: int
+) -> AsyncGenerator[Entry, None]:
     """The steps beyond `after` as they come, until what `message` began has come to rest."""
     state = EMPTY
     where = conversation_filter(*message.key)

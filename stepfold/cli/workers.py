@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from stepfold.app import HELP_DESK, SCRIPTED, Opened, Parts, misfit
+from stepfold.app import HELP_DESK, Opened, Parts, misfit
 from stepfold.cli.exits import CommandRefused
 from stepfold.cli.screen import count
 from stepfold.handlers.decide import Veto
@@ -18,6 +18,7 @@ from stepfold.handlers.observer import Observer
 from stepfold.knowledge.library import Library
 from stepfold.policy.agent import Agent
 from stepfold.providers.model import Model
+from stepfold.providers.scripted import PROVIDER as SCRIPTED
 from stepfold.providers.scripted import ScriptedModel, load_script
 from stepfold.settings import Settings, read_agent
 from stepfold.tools.tool import Tool

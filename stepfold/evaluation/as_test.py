@@ -10,7 +10,8 @@ from stepfold.events.transcript import Thought
 from stepfold.projections.conversation import Conversation
 from stepfold.streams.archive import Archive, ArchiveError, Key, entries
 
-LINE_CHARS = 96
+ITEM_CHARS = 76
+SHORT_CHARS = 20
 _TEMPLATE = '''\
 """What {customer}/{conversation} did, and must do again. Written by `stepfold export --as-test`."""
 
@@ -63,7 +64,7 @@ def _thoughts(state: Conversation) -> list[Thought]:
 
 def _listed(words: list[str]) -> str:
     """The list as Python, one item a line when it is long."""
-    if len(repr(words)) <= LINE_CHARS // 2:
+    if len(repr(words)) <= SHORT_CHARS:
         return "[" + ", ".join(map(_quoted, words)) + "]"
     items = "".join(f"{_item(word)},\n" for word in words)
     return f"[\n{indent(items, ' ' * 8)}    ]"
@@ -71,10 +72,10 @@ def _listed(words: list[str]) -> str:
 
 def _item(word: str) -> str:
     """A string as Python, in several lines when it is long."""
-    width = LINE_CHARS - 20
-    if len(word) <= width:
+    if len(word) <= ITEM_CHARS:
         return _quoted(word)
-    pieces = [_quoted(word[i : i + width]) for i in range(0, len(word), width)]
+    starts = range(0, len(word), ITEM_CHARS)
+    pieces = [_quoted(word[start : start + ITEM_CHARS]) for start in starts]
     return "(\n" + indent("\n".join(pieces), " " * 4) + "\n)"
 
 

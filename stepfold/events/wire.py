@@ -138,6 +138,9 @@ def _read_envelope(word: str, envelope: Envelope, payload: bytes) -> Event:
     if envelope.v > ENVELOPE_VERSION:
         reason = f"envelope version {envelope.v} is newer than ours ({ENVELOPE_VERSION})"
         return Unreadable(kind=word, reason=reason, raw=payload[:RAW_BYTES_MAX], known=True)
+    if envelope.after < 0:
+        reason = f"malformed: it says that it follows {envelope.after}"
+        return Unreadable(kind=word, reason=reason, raw=payload[:RAW_BYTES_MAX])
     if envelope.blob:
         reason = f"its event is in blob {envelope.blob}, which is not in the object store"
         return Unreadable(kind=word, reason=reason, raw=payload[:RAW_BYTES_MAX])

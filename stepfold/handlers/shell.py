@@ -7,6 +7,7 @@ again. So no outcome has to be delivered to anybody, and deciding costs no extra
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,9 @@ ROUNDS_MAX = 1_000
 """How often an append may lose against others before the step is tried again later."""
 FUTURE_S = 30.0
 UNAVAILABLE_S = 1.0
+HOLD_S = 0.2
+HOLDS_MAX = 10_000
+"""How often a start or an outcome is tried again while the log is away, before it is given back."""
 BACKOFF_S_MAX = 30.0
 
 NOBODY = Agent(name="", models=())
@@ -108,6 +112,17 @@ class Shell:
         known = await self._decide(known)
         if known.state.unreadable and not known.state.stopped:
             await self._give_up(entry, known.state.unreadable)
+
+    async def fire(self, customer: str, conversation: str, turn: int) -> float | None:
+        """Handle a timer that fired. None = acknowledge it; else deliver it again."""
+        try:
+            await self.expire(customer, conversation, turn)
+        except Later as later:
+            return later.delay_s
+        except LogUnavailable as error:
+            log.warning("the timer of turn %d of %s/%s waits: %s", turn, customer, conversation, error)
+            return UNAVAILABLE_S + random.random()
+        return None
 
     async def runs(self, customer: str, conversation: str, turn: int) -> bool:
         """Is this turn still running?"""
@@ -196,7 +211,7 @@ class Shell:
         started = ToolStarted(request.call, request.turn, self._name)
         drafts = follow(entry, f"{worker.by}/{self._name}", (started,))
         for _ in range(ROUNDS_MAX):
-            known, mine = await self._append(known, drafts)
+            known, mine = await self._hold(known, drafts)
             if mine:
                 return known
             if request.call in known.state.begun or request.call not in known.state.open:
@@ -213,8 +228,20 @@ class Shell:
         for _ in range(ROUNDS_MAX):
             if request.call not in known.state.open:
                 return known
-            known, _ = await self._append(known, drafts)
+            known, _ = await self._hold(known, drafts)
         raise Later(BUSY_S, f"lost {ROUNDS_MAX} races in one conversation")
+
+    async def _hold(self, known: Known, drafts: Sequence[Draft]) -> tuple[Known, bool]:
+        """`_append`, waiting for a log that is away. Given back meanwhile, the step would go to
+        another worker: a start in doubt would count as lost, and what ran would run again.
+        """
+        for _ in range(HOLDS_MAX):
+            try:
+                return await self._append(known, drafts)
+            except LogUnavailable as error:
+                log.warning("%s/%s holds: %s", drafts[0].customer, drafts[0].conversation, error)
+                await asyncio.sleep(HOLD_S)
+        return await self._append(known, drafts)
 
     async def _append(self, known: Known, drafts: Sequence[Draft]) -> tuple[Known, bool]:
         """The state after the append and True; or, when somebody else was first, the state as it is

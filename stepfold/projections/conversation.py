@@ -213,15 +213,25 @@ def _settle(state: Conversation, event: ToolOutcome) -> Conversation:
     if turn is not None and event.call in turn.settled:
         return state
     result = _result(event, _name(state, event))
+    transcript = (*state.transcript, result) if wanted else _late(state.transcript, result)
     state = replace(
         _close(state, event.call),
-        transcript=(*state.transcript, result),
+        transcript=transcript,
         passages=(state.passages + result.passages)[-PASSAGES_MAX:],
         begun=state.begun - {event.call},
     )
     if turn is None or not wanted:
         return state
     return _in_turn(state, turn.number, settled=turn.settled | {event.call})
+
+
+def _late(transcript: tuple[Item, ...], result: Result) -> tuple[Item, ...]:
+    """The outcome of a turn that is over stands where its call does, not in the running turn."""
+    for place in range(len(transcript), 0, -1):
+        item = transcript[place - 1]
+        if isinstance(item, Thought) and any(call.call == result.call for call in item.calls):
+            return (*transcript[:place], result, *transcript[place:])
+    return transcript
 
 
 def _name(state: Conversation, event: ToolOutcome) -> str:

@@ -46,7 +46,7 @@ class AskRefused(AskError):
 
 @asynccontextmanager
 async def serve(client: Connection, subject: str, handler: Handler) -> AsyncIterator[None]:
-    """Answer what is asked on `subject`, each question in a task of its own, until the block ends."""
+    """Answer questions on `subject`, each in a task of its own, until the block ends."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def on_message(message: Message) -> None:

@@ -25,6 +25,8 @@ RETRY_S = 5.0
 GRACE_S = 5.0
 
 See = Callable[[Entry], Awaitable[None]]
+Whole = Callable[[bytes], Awaitable[bytes]]
+"""A payload with its event in it, wherever that was kept."""
 log = logging.getLogger("stepfold.bus")
 
 
@@ -33,7 +35,8 @@ class Bus:
     user's own.
     """
 
-    def __init__(self, url: str, *, name: str) -> None:
+    def __init__(self, url: str, *, name: str, whole: Whole) -> None:
+        self._whole = whole
         self.broker = NatsBroker(
             url,
             name=name,
@@ -50,7 +53,8 @@ class Bus:
         async def handle(message: Message) -> None:
             position, at, _ = place(message)
             try:
-                await see(decode(message.subject, message.data, position=position, at=at))
+                payload = await self._whole(message.data)
+                await see(decode(message.subject, payload, position=position, at=at))
             except Exception:
                 log.exception("observer %r failed at step %d, told again later", durable, position)
                 await give_back(message, RETRY_S)

@@ -56,6 +56,7 @@ from stepfold.streams.log import (
 MSG_ID = "Nats-Msg-Id"
 FENCE = "Nats-Expected-Last-Subject-Sequence"
 FENCE_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
+AT = "Stepfold-At"
 SCHEDULE = "Nats-Schedule"
 SCHEDULE_TARGET = "Nats-Schedule-Target"
 
@@ -67,6 +68,8 @@ CONFLICTS = frozenset({10071, 10164})
 TIMEOUT_S = 5.0
 CONNECT_S = 5.0
 BLOB_S = 30.0
+LOOK_S = 0.5
+"""How often a follower looks whether its connection is still the one it started on."""
 TRIES = 3
 CONNECT_S = 5.0
 CHECKED = (
@@ -288,10 +291,13 @@ class JetStreamLog:
             return record(draft, position=position, at=at, after=after)
         return await self._already(draft, after)
 
-    async def append_raw(self, subject: str, payload: bytes, *, id: str, after: int) -> int | None:
+    async def append_raw(
+        self, subject: str, payload: bytes, *, id: str, after: int, at: datetime | None = None
+    ) -> int | None:
         """Publish a payload that is fenced on `after`: its position, or None when somebody else was
         first or it is already there. With `id` the server, too, recognises a repetition for a
         while: worth its bytes only for what comes from outside, everything else has the fence.
+        `at` is for payloads that cannot say when they were recorded.
         """
         if len(payload) > BLOB_BYTES:
             payload = await self._offload(payload, subject)
@@ -302,6 +308,8 @@ class JetStreamLog:
         }
         if id:
             headers[MSG_ID] = id
+        if at is not None:
+            headers[AT] = at.isoformat()
         ack = await self._publish(subject, payload, headers)
         if ack.error is None:
             return ack.seq if not ack.duplicate and ack.seq > after else None
@@ -347,7 +355,10 @@ class JetStreamLog:
                 f"{subject}: {len(payload)} bytes are more than a step may have ({EVENT_BYTES_MAX})"
             )
         name = "sha256:" + hashlib.sha256(payload).hexdigest()
-        stub, event = detach(payload, name)
+        try:
+            stub, event = detach(payload, name)
+        except msgspec.DecodeError:
+            return payload
         with _unavailable(f"the payload of {subject} was not kept"):
             async with asyncio.timeout(BLOB_S):
                 store = await self._js.object_store(BLOBS)
@@ -379,7 +390,7 @@ class JetStreamLog:
             headers["Nats-Subject"],
             await self.whole(message.data),
             position=int(headers["Nats-Sequence"]),
-            at=datetime.fromisoformat(headers["Nats-Time-Stamp"]),
+            at=datetime.fromisoformat(headers.get(AT) or headers["Nats-Time-Stamp"]),
         )
 
     async def tail(self, customer: str, conversation: str) -> int:
@@ -399,7 +410,7 @@ class JetStreamLog:
         last = await self.last()
         if not follow and after >= last:
             return
-        async with aclosing(_follow(self._js, after)) as batches:
+        async with aclosing(_follow(self._client, after)) as batches:
             async for batch in batches:
                 for index, stored in enumerate(batch):
                     if blob(stored.payload):
@@ -410,7 +421,7 @@ class JetStreamLog:
 
     async def follow(self, where: str, *, after: int | None = None) -> AsyncGenerator[Entry, None]:
         """The steps on subjects `where` beyond `after` as they come, for ever; None = only new."""
-        async with aclosing(_follow(self._js, after, where)) as batches:
+        async with aclosing(_follow(self._client, after, where)) as batches:
             async for batch in batches:
                 for stored in batch:
                     payload = await self.whole(stored.payload)
@@ -524,15 +535,46 @@ class _Answer:
 
 
 async def _follow(
-    js: JetStreamContext, after: int | None, where: str = "steps.>"
+    client: Client, after: int | None, where: str = "steps.>"
 ) -> AsyncGenerator[list[Stored], None]:
-    """Steps beyond `after` as they come, in batches of what has arrived meanwhile."""
+    """Steps beyond `after` as they come, in batches of what has arrived meanwhile.
+
+    A consumer dies with its server, and nats-py may take 20 s to find out: each connection gets its
+    own one.
+    """
+    js = client.jetstream(timeout=TIMEOUT_S)
+    if after is None:
+        after = (await js.stream_info(STEPS)).state.last_seq
+    while True:
+        try:
+            async with aclosing(_follow_while_connected(client, js, after, where)) as batches:
+                async for batch in batches:
+                    yield batch
+                    after = batch[-1].position
+        except nats.errors.ConnectionClosedError:
+            raise
+        except nats.errors.Error as error:
+            log.warning("%s cannot be followed now, trying again: %s", where, error)
+            await asyncio.sleep(LOOK_S)
+
+
+async def _follow_while_connected(
+    client: Client, js: JetStreamContext, after: int, where: str
+) -> AsyncGenerator[list[Stored], None]:
     arrived: list[Stored] = []
     wake = asyncio.Event()
+    connections = client.stats["reconnects"]
 
     async def on_message(message: Msg) -> None:
         position, at, _ = place(message)
+        if message.headers and AT in message.headers:
+            at = datetime.fromisoformat(message.headers[AT])
         arrived.append(Stored(position, message.subject, message.data, at))
+        wake.set()
+
+    async def look() -> None:
+        while client.stats["reconnects"] == connections:
+            await asyncio.sleep(LOOK_S)
         wake.set()
 
     subscription = await js.subscribe(
@@ -542,28 +584,24 @@ async def _follow(
         ordered_consumer=True,
         pending_msgs_limit=-1,
         pending_bytes_limit=-1,
-        config=_from(after),
+        config=api.ConsumerConfig(
+            deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=after + 1,
+            mem_storage=True,
+        ),
     )
+    looking = asyncio.create_task(look())
     try:
-        while True:
+        while not looking.done():
             await wake.wait()
             wake.clear()
             batch, arrived = arrived, []
             if batch:
                 yield batch
     finally:
+        looking.cancel()
         with suppress(nats.errors.ConnectionClosedError):
             await subscription.unsubscribe()
-
-
-def _from(after: int | None) -> api.ConsumerConfig:
-    if after is None:
-        return api.ConsumerConfig(deliver_policy=api.DeliverPolicy.NEW, mem_storage=True)
-    return api.ConsumerConfig(
-        deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
-        opt_start_seq=after + 1,
-        mem_storage=True,
-    )
 
 
 def place(message: Msg) -> tuple[int, datetime, int]:

@@ -14,9 +14,11 @@ from stepfold.events.envelope import Entry
 from stepfold.events.names import EventError
 from stepfold.events.wire import decode
 from stepfold.streams.config import ACK_WAIT_S, STEPS, TIMERS
-from stepfold.streams.jetstream import Connection, Message, place
+from stepfold.streams.jetstream import Connection, JetStreamLog, Message, place
+from stepfold.streams.log import LogUnavailable
 from stepfold.streams.pull import Handle, Pull
 
+AWAY_S = 1.0
 AT_ONCE = 256
 """How many messages of one lane are handled at once in one process."""
 
@@ -29,8 +31,8 @@ class Take(Protocol):
         ...
 
 
-Due = Callable[[str, str, int], Awaitable[None]]
-"""A timer that fired: customer, conversation, turn."""
+Due = Callable[[str, str, int], Awaitable[float | None]]
+"""Handle a timer that fired: customer, conversation, turn; the answer is as that of `Take`."""
 
 
 class Lanes:
@@ -39,6 +41,7 @@ class Lanes:
     def __init__(self, client: Connection, *, pulse_s: float = ACK_WAIT_S / 3) -> None:
         self._client = client
         self._pulse_s = pulse_s
+        self._whole = JetStreamLog(client).whole
         self._pulls: list[Pull] = []
 
     def mount(self, durable: str, take: Take, *, at_once: int = AT_ONCE) -> None:
@@ -47,7 +50,11 @@ class Lanes:
         async def handle(message: Message) -> float | None:
             position, at, deliveries = place(message)
             try:
-                entry = decode(message.subject, message.data, position=position, at=at)
+                payload = await self._whole(message.data)
+                entry = decode(message.subject, payload, position=position, at=at)
+            except LogUnavailable as error:
+                log.warning("lane %s: step %d waits: %s", durable, position, error)
+                return AWAY_S
             except EventError as error:
                 log.error("lane %s: %s", durable, error)
                 return None
@@ -57,9 +64,12 @@ class Lanes:
 
     def mount_timers(self, durable: str, due: Due) -> None:
         async def handle(message: Message) -> float | None:
-            _, _, customer, conversation, turn = message.subject.split(".")
-            await due(customer, conversation, int(turn))
-            return None
+            match message.subject.split("."):
+                case ["timers", "due", customer, conversation, turn] if turn.isdecimal():
+                    return await due(customer, conversation, int(turn))
+                case _:
+                    log.error("lane %s: %r is not a timer of ours", durable, message.subject)
+                    return None
 
         self._mount(TIMERS, durable, handle, AT_ONCE)
 

@@ -87,10 +87,14 @@ class Pull:
             await self._ask()
 
     def _told(self, headers: dict[str, str]) -> None:
-        """The server ended a request; what it still owed of it is not to be waited for."""
+        """The server ended a request; what it still owed of it is not to be waited for.
+
+        Where nobody answers (the server starts, the consumer is gone) the next look asks again.
+        """
         owed = int(headers.get("Nats-Pending-Messages", self._asked))
         self._asked = max(0, self._asked - owed)
-        self._ask_soon()
+        if headers["Status"] == "408":
+            self._ask_soon()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

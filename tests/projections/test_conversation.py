@@ -452,12 +452,32 @@ def test_a_late_outcome_is_recorded_at_its_call_and_settles_nothing_in_the_runni
 
     assert state.turn == running.turn
     assert (state.open, state.begun) == ({"r2": ASKED_NEXT}, frozenset())
-    assert tuple(legal(state.transcript)) == (
+    assert state.transcript == (
         Heard(HELLO.text),
         Thought(LOOKED_UP.parts),
         Result("r1.1", "look_up", "9 to 5"),
         Heard(SECOND.text),
     )
+
+
+def test_a_late_outcome_stands_at_the_latest_place_of_its_call() -> None:
+    other = Thought((ToolCall("r8.1", "look_up", {}), ToolCall("r8.2", "look_up", {})))
+    said = (Heard("a"), Thought(LOOKED_UP.parts), other, Heard("b"))
+    before = Conversation(transcript=said, open={"r8.2": replace(LOOK_UP, call="r8.2")})
+
+    state = evolve(before, replace(RETURNED, call="r8.2"))
+
+    late = Result("r8.2", "look_up", "9 to 5")
+    assert state.transcript == (*said[:3], late, Heard("b"))
+
+
+def test_a_late_outcome_of_what_no_answer_called_for_is_only_closed() -> None:
+    before = replay([STARTED, HELLO, LOOK_UP, ASKED])
+
+    state = evolve(before, RETURNED)
+
+    assert state.transcript == before.transcript
+    assert state.open == {"r1": ASKED}
 
 
 def test_a_late_outcome_between_turns_is_recorded_too() -> None:

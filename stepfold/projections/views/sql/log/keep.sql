@@ -12,4 +12,4 @@ USING (customer, conversation)
 WHEN MATCHED THEN UPDATE SET position = heads.position
 WHEN NOT MATCHED THEN INSERT VALUES (heads.customer, heads.conversation, heads.position);
 
-UPDATE log.checkpoint SET position = $position;
+UPDATE log.checkpoint SET position = (SELECT max(position) FROM staged);

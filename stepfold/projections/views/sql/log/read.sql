@@ -7,7 +7,7 @@ WITH envelopes AS (
         position, subject, at, reason,
         string_split(subject, '.') AS address,
         try(json_transform(payload, '{
-            "id": "UUID", "at": "TIMESTAMP", "after": "BIGINT", "cause": "VARCHAR", "by": "VARCHAR",
+            "id": "VARCHAR", "at": "TIMESTAMP", "after": "BIGINT", "cause": "VARCHAR", "by": "VARCHAR",
             "trace": "VARCHAR", "v": "INTEGER", "event": "JSON",
             "customer": "VARCHAR", "conversation": "VARCHAR", "kind": "VARCHAR", "broken": "BIGINT"
         }')) AS e
@@ -33,7 +33,7 @@ SELECT
     coalesce(if(subject IS NULL, e.customer, address[2]), '') AS customer,
     coalesce(if(subject IS NULL, e.conversation, address[3]), '') AS conversation,
     coalesce(tags.kind, array_to_string(address[4:], '.'), '') AS kind,
-    e.id AS id,
+    try_cast(e.id AS UUID) AS id,
     e.cause AS cause,
     e.by AS author,
     e.trace AS trace,
@@ -51,17 +51,16 @@ SELECT
     x.usage.output AS output_tokens,
     x.usage.cached AS cached_tokens,
     x.usage.thinking AS thinking_tokens,
-    if(x.usage IS NULL AND x.cost_usd IS NULL, NULL, x.cost_usd IS NOT NULL) AS priced,
     try_cast(x.cost_usd AS DECIMAL(38, 12)) AS cost_usd,
     x.elapsed_ms AS elapsed_ms,
     len(x.passages) AS passages,
     list_max(list_transform(x.passages, lambda passage: passage.score)) AS best_score,
     e.after AS after,
     reason IS NULL AND coalesce(
-        e.id IS NULL
+        e.id <> try_cast(e.id AS UUID)::VARCHAR
         OR e.at IS NULL
         OR tags.tag IS NULL
-        OR e.v > $envelope
+        OR e.v > getvariable('envelope')
         OR CASE
             WHEN subject IS NULL THEN
                 e.customer IS NULL OR e.conversation IS NULL

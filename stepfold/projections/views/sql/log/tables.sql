@@ -26,7 +26,6 @@ CREATE TABLE log.steps (
     output_tokens BIGINT,
     cached_tokens BIGINT,
     thinking_tokens BIGINT,
-    priced BOOLEAN,
     cost_usd DECIMAL(38, 12),
     elapsed_ms DOUBLE,
     passages BIGINT,

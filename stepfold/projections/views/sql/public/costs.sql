@@ -1,0 +1,68 @@
+CREATE OR REPLACE VIEW cost_by_model AS
+SELECT
+    model, count(*) AS calls, count(*) FILTER (outcome = 'failed') AS failed,
+    sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens,
+    sum(cost_usd) AS cost_usd, count(*) FILTER (unpriced) AS unpriced
+FROM log.model_outcomes
+GROUP BY ALL;
+
+CREATE OR REPLACE VIEW cost_by_customer AS
+SELECT
+    customer, count(*) AS calls, count(*) FILTER (outcome = 'failed') AS failed,
+    sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens,
+    sum(cost_usd) AS cost_usd, count(*) FILTER (unpriced) AS unpriced
+FROM log.model_outcomes
+GROUP BY ALL;
+
+CREATE OR REPLACE VIEW cost_by_conversation AS
+SELECT
+    customer, conversation, count(*) AS calls, count(*) FILTER (outcome = 'failed') AS failed,
+    sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens,
+    sum(cost_usd) AS cost_usd, count(*) FILTER (unpriced) AS unpriced
+FROM log.model_outcomes
+GROUP BY ALL;
+
+CREATE OR REPLACE VIEW cost_by_day AS
+SELECT
+    recorded_at::DATE AS day, count(*) AS calls, count(*) FILTER (outcome = 'failed') AS failed,
+    sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens,
+    sum(cost_usd) AS cost_usd, count(*) FILTER (unpriced) AS unpriced
+FROM log.model_outcomes
+GROUP BY ALL;
+
+COMMENT ON VIEW cost_by_model IS 'What each model cost.';
+COMMENT ON COLUMN cost_by_model.model IS 'the model, as answered';
+COMMENT ON COLUMN cost_by_model.calls IS 'model calls with an outcome, generations included';
+COMMENT ON COLUMN cost_by_model.failed IS 'those that failed';
+COMMENT ON COLUMN cost_by_model.input_tokens IS 'the sum of what was told';
+COMMENT ON COLUMN cost_by_model.output_tokens IS 'the sum of what was told';
+COMMENT ON COLUMN cost_by_model.cost_usd IS 'the sum of the known prices, exact; null when none is known';
+COMMENT ON COLUMN cost_by_model.unpriced IS 'calls that used tokens at an unknown price: the sum lacks them';
+
+COMMENT ON VIEW cost_by_customer IS 'What each customer cost.';
+COMMENT ON COLUMN cost_by_customer.customer IS 'the company that pays';
+COMMENT ON COLUMN cost_by_customer.calls IS 'model calls with an outcome, generations included';
+COMMENT ON COLUMN cost_by_customer.failed IS 'those that failed';
+COMMENT ON COLUMN cost_by_customer.input_tokens IS 'the sum of what was told';
+COMMENT ON COLUMN cost_by_customer.output_tokens IS 'the sum of what was told';
+COMMENT ON COLUMN cost_by_customer.cost_usd IS 'the sum of the known prices, exact; null when none is known';
+COMMENT ON COLUMN cost_by_customer.unpriced IS 'calls that used tokens at an unknown price: the sum lacks them';
+
+COMMENT ON VIEW cost_by_conversation IS 'What each conversation cost.';
+COMMENT ON COLUMN cost_by_conversation.customer IS 'the company that pays';
+COMMENT ON COLUMN cost_by_conversation.conversation IS 'its name';
+COMMENT ON COLUMN cost_by_conversation.calls IS 'model calls with an outcome, generations included';
+COMMENT ON COLUMN cost_by_conversation.failed IS 'those that failed';
+COMMENT ON COLUMN cost_by_conversation.input_tokens IS 'the sum of what was told';
+COMMENT ON COLUMN cost_by_conversation.output_tokens IS 'the sum of what was told';
+COMMENT ON COLUMN cost_by_conversation.cost_usd IS 'the sum of the known prices, exact; null when none is known';
+COMMENT ON COLUMN cost_by_conversation.unpriced IS 'calls that used tokens at an unknown price: the sum lacks them';
+
+COMMENT ON VIEW cost_by_day IS 'What each day cost.';
+COMMENT ON COLUMN cost_by_day.day IS 'the day of the outcome, UTC';
+COMMENT ON COLUMN cost_by_day.calls IS 'model calls with an outcome, generations included';
+COMMENT ON COLUMN cost_by_day.failed IS 'those that failed';
+COMMENT ON COLUMN cost_by_day.input_tokens IS 'the sum of what was told';
+COMMENT ON COLUMN cost_by_day.output_tokens IS 'the sum of what was told';
+COMMENT ON COLUMN cost_by_day.cost_usd IS 'the sum of the known prices, exact; null when none is known';
+COMMENT ON COLUMN cost_by_day.unpriced IS 'calls that used tokens at an unknown price: the sum lacks them';
