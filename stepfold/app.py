@@ -218,11 +218,6 @@ async def _observing(
         await bus.stop()
 
 
-@asynccontextmanager
-async def viewing(found: Opened, settings: Settings) -> AsyncIterator[None]:
-    yield
-
-
 async def _prepare(
     found: Opened, name: str, kinds: tuple[str, ...], ack_wait_s: float
 ) -> None:

@@ -191,6 +191,8 @@ class Rest(Struct, frozen=True):
 class Arrangement:
     """Everything that runs a conversation, in memory: log, agents, timers, workers, one shell.
 
+    What a tool raises that is no Exception kills the worker: the step is delivered again.
+
     `replies` is the script of the model "scripted"; `models` adds or replaces models by name.
     """
 
@@ -297,10 +299,13 @@ class Arrangement:
         self.clock.wait_until(delivery.due)
         stored = self.log.steps[delivery.position - 1]
         entry = decode(stored.subject, stored.payload, position=stored.position, at=stored.at)
-        again_s = await self.shell.take(entry, deliveries=delivery.deliveries)
-        if again_s is not None:
-            due = self.clock.at + timedelta(seconds=again_s)
-            self._put(due, delivery.position, delivery.deliveries + 1)
+        again_s: float | None = 0.0
+        try:
+            again_s = await self.shell.take(entry, deliveries=delivery.deliveries)
+        finally:
+            if again_s is not None:
+                due = self.clock.at + timedelta(seconds=again_s)
+                self._put(due, delivery.position, delivery.deliveries + 1)
 
     async def _next_timer(self) -> tuple[datetime, str, str, int] | None:
         """The first timer whose turn still runs."""

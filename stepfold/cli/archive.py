@@ -34,6 +34,7 @@ def export(
         str | None,
         typer.Argument(metavar="[CONVERSATION]", help="One alone (default: the whole log)."),
     ] = None,
+    *,
     output: Annotated[
         Path, typer.Option(metavar="FILE", help="Where to (default: stdout).")
     ] = STDOUT,
@@ -101,6 +102,7 @@ def _export_test(here: Settings, name: str | None, output: Path, *, json: bool) 
 
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What to read.")],
+    *,
     format: Annotated[
         Format,
         typer.Option(

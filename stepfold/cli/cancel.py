@@ -18,6 +18,7 @@ from stepfold.settings import Settings
 
 def cancel(
     conversation: ConversationName,
+    *,
     reason: Annotated[
         str, typer.Option(metavar="TEXT", help="Why; it is recorded.")
     ] = "cancelled from the command line",

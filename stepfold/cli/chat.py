@@ -25,6 +25,7 @@ CUSTOMER = "chat"
 
 
 def chat(
+    *,
     data: Data = None,
     agent: AgentFile = None,
     script: Script = None,

@@ -14,7 +14,7 @@ import typer
 from msgspec.structs import replace
 
 from stepfold import settings
-from stepfold.app import TOLD, Opened, Parts, opened, working
+from stepfold.app import HELP_DESK, TOLD, Opened, Parts, opened, working
 from stepfold.cli import costs
 from stepfold.cli.lines import say_step
 from stepfold.cli.options import Data, Json
@@ -35,6 +35,7 @@ QUESTIONS = (
 
 
 def demo(
+    *,
     knowledge: Annotated[
         Path | None,
         typer.Option(
@@ -75,21 +76,24 @@ async def _demo(folder: Path, path: Path, questions: Sequence[str], *, json: boo
         say(paragraph(f"model      {TOLD['extractive']}", rest=" " * 11))
     async with opened(here) as found:
         async with working(found, parts):
-            await _ask_all(found, questions, json=json)
+            names = await _ask_all(found, questions, json=json)
         if not json:
             say()
-            await costs.say_costs(found, here)
+            await costs.say_costs(found, here, CUSTOMER, names)
 
 
-async def _ask_all(found: Opened, questions: Sequence[str], *, json: bool) -> None:
-    inbox = await found.inbox()
-    for number, question in enumerate(questions, start=1):
-        entries = await _ask(found, inbox, f"q{number}-{secrets.token_hex(3)}", question, json=json)
+async def _ask_all(found: Opened, questions: Sequence[str], *, json: bool) -> list[str]:
+    """The names of the conversations."""
+    inbox = await found.inbox(HELP_DESK)
+    names = [f"q{number}-{secrets.token_hex(3)}" for number in range(1, len(questions) + 1)]
+    for name, question in zip(names, questions, strict=True):
+        entries = await _ask(found, inbox, name, question, json=json)
         if json:
             say_json(answer_of(entries))
         else:
             say()
             say_answer(entries)
+    return names
 
 
 async def _ask(

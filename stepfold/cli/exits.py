@@ -24,14 +24,16 @@ EPILOG = (
 
 CODES: Mapping[str, int] = {
     "stepfold.cli.exits.CommandRefused": REFUSED,
-    "stepfold.evaluation.openai_chat.RecordRefused": REFUSED,
+    "stepfold.evaluation.chat_record.RecordRefused": REFUSED,
     "stepfold.evaluation.replay.ReplayError": REFUSED,
     "stepfold.events.names.EventError": REFUSED,
     "stepfold.handlers.inbox.InboxRefused": REFUSED,
     "stepfold.knowledge.errors.KnowledgeError": REFUSED,
+    "stepfold.projections.views.errors.ViewsError": REFUSED,
     "stepfold.settings.SettingsError": USAGE,
     "stepfold.streams.archive.ArchiveError": REFUSED,
     "stepfold.streams.ask.AskError": REFUSED,
+    "stepfold.streams.ask.AnswerLost": UNAVAILABLE,
     "stepfold.streams.ask.NobodyAnswers": UNAVAILABLE,
     "stepfold.streams.log.LogError": REFUSED,
     "stepfold.streams.log.LogUnavailable": UNAVAILABLE,

@@ -31,6 +31,7 @@ def _library(data: Path | None) -> Library:
 @commands.command()
 def add(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder, a file, or a .jsonl.")],
+    *,
     collection: Annotated[str, typer.Option(metavar="NAME", help="Where to add.")] = DEFAULT,
     data: Data = None,
     json: Json = False,
@@ -49,6 +50,7 @@ def add(
 @commands.command()
 def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="The words to look for.")],
+    *,
     collection: Annotated[str, typer.Option(metavar="NAME", help="Where to look.")] = DEFAULT,
     passages: Annotated[
         int, typer.Option(min=1, max=100, metavar="N", help="How many.")

@@ -24,6 +24,7 @@ CHANNEL = "cli"
 
 def publish(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What the contact says.")],
+    *,
     customer: Annotated[str, typer.Option(metavar="C", help="The company whose contact it is.")],
     conversation: Annotated[
         str, typer.Option(metavar="V", help="A new one, or one that is there.")

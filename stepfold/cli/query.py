@@ -1,1 +1,103 @@
-def query() -> None: ...
+"""`stepfold query`: SQL over the views, read-only, as of any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stepfold import settings
+from stepfold.app import opened
+from stepfold.cli.options import Data, Json
+from stepfold.cli.screen import count, cut_edge, lapse, plain, say, warn
+from stepfold.cli.viewing import (
+    ROWS_MAX,
+    TIMEOUT_S,
+    Question,
+    Told,
+    answer,
+    ask_views,
+    open_views,
+)
+from stepfold.settings import Settings
+
+Form = Literal["table", "json", "csv", "parquet"]
+
+
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One statement that reads.")],
+    *,
+    format: Annotated[
+        Form, typer.Option(metavar="table|json|csv|parquet", help="How it is written.")
+    ] = "table",
+    as_of: Annotated[
+        int | None, typer.Option(min=0, metavar="POSITION", help="As the log was then.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="As the log was then: 2026-01-31T12:00+00:00."),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many.")] = ROWS_MAX,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, metavar="S", help="At most so many seconds.")
+    ] = TIMEOUT_S,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to (default: stdout).")
+    ] = None,
+    views: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Of these views, which `rebuild FILE` made."),
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Ask the views: steps, conversations, turns, messages, model_calls, tool_calls, retrievals,
+    citations, and cost_by_model, _customer, _conversation, _day.
+    """
+    form: Form = "json" if json else format
+    if form == "parquet" and output is None and sys.stdout.isatty():
+        raise typer.BadParameter("parquet is not for a terminal", param_hint="--output is missing")
+    moment = _moment(at) if at is not None else None
+    question = Question(sql, form, as_of, moment, rows, timeout)
+    told = asyncio.run(_ask(settings.read(folder=data), views, question))
+    _write(told, form, output)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error} (2026-01-31T12:00+00:00)", param_hint="--at") from error
+
+
+async def _ask(here: Settings, views: Path | None, question: Question) -> Told:
+    if views is None:
+        async with opened(here) as found:
+            return await ask_views(found, here, question)
+    file = await open_views(views, read_only=True)
+    try:
+        return await asyncio.to_thread(answer, file, question)
+    finally:
+        file.close()
+
+
+def _write(told: Told, form: Form, output: Path | None) -> None:
+    """The rows where they are wanted; what there is to say about them to stderr."""
+    about = told.about
+    if output is not None:
+        output.write_bytes(told.body)
+    elif form == "table":
+        for line in told.body.decode().splitlines():
+            say(cut_edge(plain(line)))
+    else:
+        sys.stdout.buffer.write(told.body if told.body.endswith(b"\n") else told.body + b"\n")
+        sys.stdout.flush()
+    if about.truncated:
+        warn(f"there are more than {count(about.rows, 'row')}: ask for less, or give --rows")
+    if form == "table" and sys.stdout.isatty():
+        told_ = f"{count(about.rows, 'row')}, {lapse(about.elapsed_ms)}, as of position"
+        say(f"{told_} {about.position}", dim=True)

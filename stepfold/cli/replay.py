@@ -31,6 +31,7 @@ def replay(
             help="What `stepfold export` wrote, or conversations of the log (default: all of it).",
         ),
     ] = None,
+    *,
     hooks: HooksModule = None,
     data: Data = None,
     json: Json = False,

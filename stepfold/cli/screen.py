@@ -76,10 +76,7 @@ def one_line(text: str) -> str:
 
 def cut(text: str, room: int) -> str:
     """`text` in one line of at most `room` columns."""
-    text = one_line(text)
-    if cell_len(text) <= room:
-        return text
-    return set_cell_size(text, max(room - 1, 0)).rstrip() + "…"
+    return cut_whole(one_line(text), max(room, 1))
 
 
 def pad(text: str, room: int) -> str:
@@ -118,6 +115,16 @@ def table(
     drawn = StringIO()
     Console(file=drawn, width=_width_of_table(), color_system=None).print(grid)
     return "\n".join(line.rstrip() for line in drawn.getvalue().splitlines())
+
+
+def cut_edge(line: str) -> str:
+    """A line of a table ends at the edge of a terminal; in a file it is whole."""
+    return cut_whole(line, _width_of_table()) if sys.stdout.isatty() else line
+
+
+def cut_whole(line: str, room: int) -> str:
+    """`line` in at most `room` columns, its spaces kept."""
+    return line if cell_len(line) <= room else set_cell_size(line, room - 1).rstrip() + "…"
 
 
 def _width_of_table() -> int:

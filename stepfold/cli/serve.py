@@ -10,17 +10,19 @@ from typing import Annotated
 import typer
 
 from stepfold import __version__, settings
-from stepfold.app import EVERYTHING, ROLES, TOLD, VIEWS, Opened, Parts, opened, viewing, working
+from stepfold.app import EVERYTHING, ROLES, TOLD, VIEWS, Opened, Parts, opened, working
 from stepfold.cli.exits import STOPPED, hide_password
 from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script
 from stepfold.cli.screen import paragraph, say, say_json, warn
 from stepfold.cli.stop import Stop
+from stepfold.cli.viewing import viewing
 from stepfold.cli.workers import choose_agent, parts_of, told_knowledge
 from stepfold.policy.agent import Agent
 from stepfold.settings import Settings
 
 
 def serve(
+    *,
     data: Data = None,
     only: Annotated[
         str | None,
@@ -65,16 +67,34 @@ async def _serve(
     try:
         async with opened(here) as found, AsyncExitStack() as stack:
             chosen = await choose_agent(found, parts, agent, script)
+            ends = [asyncio.create_task(stop.asked())]
             if VIEWS in roles:
-                await stack.enter_async_context(viewing(found, here))
+                ends += await _own_views(found, here, stack, alone=roles == (VIEWS,))
             if working_roles := [role for role in roles if role in ROLES]:
                 await stack.enter_async_context(working(found, parts, roles=working_roles))
             _say(found, here, roles, chosen, json=json)
-            await stop.asked()
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
     except asyncio.CancelledError:
         if not stop.signals:
             raise
         raise typer.Exit(STOPPED) from None
+
+
+async def _own_views(
+    found: Opened, here: Settings, stack: AsyncExitStack, *, alone: bool
+) -> list[asyncio.Task[None]]:
+    """One process owns them. Another one that has more to do goes on without."""
+    from stepfold.projections.views import ViewsBusy
+
+    try:
+        return [await stack.enter_async_context(viewing(found, here))]
+    except ViewsBusy as error:
+        if alone:
+            raise
+        warn(f"without the views: {error}")
+        return []
 
 
 def _say(

@@ -27,6 +27,7 @@ NAME_MIN, NAME_MAX = 14, 32
 
 
 def tail(
+    *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     customer: Annotated[str | None, typer.Option(metavar="C", help="Only of this one.")] = None,
     conversation: Annotated[str | None, typer.Option(metavar="V", help="Only of this one.")] = None,

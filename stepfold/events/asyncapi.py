@@ -56,7 +56,7 @@ _BURIED: Json = {
         "kind": _WORD,
         "id": {**_WORD, "description": "of the step; empty when its payload could not be read"},
         "reason": {**_WORD, "description": "why it could not be handled"},
-        "event": {"description": "the step's event"},
+        "event": {"description": "the step's event; null when it is a blob's size"},
     },
     "required": ["position", "kind", "id", "reason", "event"],
 }

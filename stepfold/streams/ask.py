@@ -4,7 +4,8 @@ An answer that is larger than a message is sent in several. Each carries its num
 one shows, and the last one says that it is the last, or that the answer is an error.
 
     AskError
-    ├── NobodyAnswers    no process serves this subject, or it went away
+    ├── NobodyAnswers    no process serves this subject
+    ├── AnswerLost       not all of the answer came in time: ask again
     └── AskRefused       the process says why it will not answer
 """
 
@@ -37,7 +38,11 @@ class AskError(Exception):
 
 
 class NobodyAnswers(AskError):
-    """No process serves this subject, or it went away."""
+    """No process serves this subject."""
+
+
+class AnswerLost(AskError):
+    """Not all of the answer came in time."""
 
 
 class AskRefused(AskError):
@@ -103,7 +108,8 @@ async def ask(client: Connection, subject: str, question: bytes, *, timeout_s: f
             await client.publish(subject, question, reply=inbox)
             return await _collect(arrived, subject)
     except TimeoutError as error:
-        raise NobodyAnswers(f"no whole answer on {subject} within {timeout_s:g} s") from error
+        why = f"no whole answer on {subject} within {timeout_s:g} s: ask again"
+        raise AnswerLost(why) from error
     finally:
         if client.is_connected:
             await subscription.unsubscribe()
@@ -117,7 +123,7 @@ async def _collect(arrived: asyncio.Queue[Message], subject: str) -> bytes:
         if headers.get("Status") == "503":
             raise NobodyAnswers(f"no process answers on {subject}")
         if headers.get(NUMBER) != str(len(parts)):
-            raise NobodyAnswers(f"part {len(parts)} of the answer on {subject} was lost: ask again")
+            raise AnswerLost(f"part {len(parts)} of the answer on {subject} was lost: ask again")
         parts.append(message.data)
         if END in headers:
             break

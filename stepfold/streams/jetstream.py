@@ -139,12 +139,14 @@ async def _on_error(error: Exception) -> None:
 
 
 @asynccontextmanager
-async def connect(url: str, *, name: str = "stepfold") -> AsyncIterator[Client]:
+async def connect(
+    url: str, *, name: str = "stepfold", within_s: float = CONNECT_S
+) -> AsyncIterator[Client]:
     """A connection that never gives up reconnecting; LogUnavailable when there is no server now."""
     client = Client()
     told = _Told(client, url)
     try:
-        async with asyncio.timeout(CONNECT_S):
+        async with asyncio.timeout(within_s):
             await client.connect(
                 url,
                 name=name,

@@ -22,7 +22,7 @@ def test_letters_digits_and_a_few_signs_make_a_token(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a.b", "a b", "*", ">", "ü", "a\n", "a\t", "a/b", "$x"])
 def test_what_nats_would_misread_is_refused_with_the_way_out(name: str) -> None:
-    with pytest.raises(NameRefused, match="customer .* would be misread by NATS: use letters"):
+    with pytest.raises(NameRefused, match="would be misread by NATS: use letters"):
         token("customer", name)
 
 
@@ -47,7 +47,7 @@ def test_a_step_travels_on_the_subject_of_its_kind() -> None:
     assert split_subject(subject) == ("acme", "c1", "tool.requested")
 
 
-@pytest.mark.parametrize("customer, conversation", [("a.b", "c"), ("a", ">")])
+@pytest.mark.parametrize(("customer", "conversation"), [("a.b", "c"), ("a", ">")])
 def test_no_subject_is_made_of_a_bad_name(customer: str, conversation: str) -> None:
     with pytest.raises(NameRefused):
         step_subject(customer, conversation, "tool.requested")

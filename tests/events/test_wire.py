@@ -17,8 +17,11 @@ from stepfold.events.wire import (
     ENVELOPE_VERSION,
     RAW_BYTES_MAX,
     UNKNOWN,
+    attach,
+    blob,
     decode,
     decode_event,
+    detach,
     encode,
     subject,
 )
@@ -171,3 +174,41 @@ def test_any_text_comes_back(text: str) -> None:
     draft = first("acme", "c1", MessageReceived(text), by="web", key="m1")
 
     assert read(encode(draft, at=AT, after=0)).event == MessageReceived(text)
+
+
+# -- events that are too large for a message ----------------------------------------------------
+
+BLOB = "sha256:" + "ab" * 32
+
+
+def test_an_event_can_be_kept_elsewhere_and_put_back() -> None:
+    whole = encode(DRAFT, at=AT, after=3)
+
+    stub, event = detach(whole, BLOB)
+
+    assert decode_event(event) == HELLO
+    assert len(stub) < len(whole) + len(BLOB) + 10
+    assert attach(stub, event) == whole
+
+
+def test_only_a_step_whose_event_is_elsewhere_names_a_blob() -> None:
+    whole = encode(DRAFT, at=AT, after=3)
+    saying = first("acme", "c1", MessageReceived(f'"blob":"{BLOB}"}}'), by="web", key="m1")
+
+    assert blob(detach(whole, BLOB)[0]) == BLOB
+    assert blob(whole) == ""
+    assert blob(b"{}") == ""
+    assert blob(encode(saying, at=AT, after=3)) == ""
+
+
+def test_an_event_whose_blob_is_gone_is_unreadable_and_says_which() -> None:
+    stub, _ = detach(encode(DRAFT, at=AT, after=3), BLOB)
+
+    event = unreadable(stub)
+
+    assert event.reason == f"its event is in blob {BLOB}, which is not in the object store"
+    assert not event.known
+
+
+def test_a_step_that_claims_to_follow_nothing_that_can_be_is_malformed() -> None:
+    assert unreadable(payload(after=-1)).reason == "malformed: it says that it follows -1"

@@ -69,7 +69,9 @@ def answer(*parts: Part, call: str = "r1", cost_usd: str | None = None) -> Reaso
     return Reasoned(call, 1, "scripted", parts, cost_usd=cost)
 
 
-def busy(number: int, *, turn: int = 1, model: str = "scripted", delay_s: float = 0) -> ReasonFailed:
+def busy(
+    number: int, *, turn: int = 1, model: str = "scripted", delay_s: float = 0
+) -> ReasonFailed:
     return ReasonFailed(
         f"r{number}", turn, model, "busy", retryable=True, delay_s=delay_s, attempt=number
     )
@@ -504,7 +506,9 @@ def test_a_message_is_merged_at_another_attempt() -> None:
     assert steps == (replace(ASKED_AGAIN, heard=1, attempt=2, delay_s=0.5),)
 
 
-def test_merging_too_ends_at_the_limit_of_steps_and_hears_the_message_in_a_turn_of_its_own() -> None:
+def test_merging_too_ends_at_the_limit_of_steps_and_hears_the_message_in_a_turn_of_its_own() -> (
+    None
+):
     steps = Given(limited(MERGING, steps_max=1), HELLO, ASKED, SECOND).when(ANSWERED)
 
     assert steps == (
@@ -554,14 +558,6 @@ def test_after_a_cancelled_turn_the_message_that_waited_is_heard() -> None:
 
 
 # -- vetoes -------------------------------------------------------------------------------------
-
-
-def no_look_up(state: Conversation, event: Event) -> str | None:
-    return "not today" if isinstance(event, ToolRequested) else None
-
-
-def no(kind: type) -> object:
-    return lambda state, event: "not today" if isinstance(event, kind) else None
 
 
 def vetoed(kind: type, *events: Event) -> Given:
@@ -646,7 +642,7 @@ def test_the_first_veto_that_has_a_reason_gives_it() -> None:
 
 
 def test_what_was_decided_is_not_decided_again() -> None:
-    story = [STARTED, HELLO, ASKED, LOOKED_UP, LOOK_UP, RETURNED, ASKED_AGAIN]
+    story: list[Event] = [STARTED, HELLO, ASKED, LOOKED_UP, LOOK_UP, RETURNED, ASKED_AGAIN]
 
     due = [decide(AGENT, replay(story[: length + 1])) for length in range(len(story))]
 

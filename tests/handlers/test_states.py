@@ -31,7 +31,7 @@ def log() -> CountedLog:
 
 
 async def append(log: MemoryLog, *events: Event, conversation: str = "c1") -> list[Entry]:
-    made = []
+    made: list[Entry] = []
     for event in events:
         key = str(len(log.steps))
         draft = first("acme", conversation, event, by="test", key=key)

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +38,7 @@ from stepfold.events.event import (
     Unreadable,
 )
 from stepfold.events.transcript import Heard, Item, Result, Thought, legal
-from stepfold.events.values import Citation, Passage, Text, ToolCall
+from stepfold.events.values import Citation, Text, ToolCall
 from stepfold.events.wire import decode_event
 from stepfold.projections.conversation import (
     EMPTY,
@@ -90,22 +89,25 @@ def test_an_imported_conversation_knows_where_it_came_from() -> None:
 
 
 def test_nothing_has_happened_in_an_empty_conversation() -> None:
-    assert EMPTY == Conversation(
-        agent="",
-        digest="",
-        origin="",
-        transcript=(),
-        unheard=(),
-        turn=None,
-        turns=0,
-        asked=0,
-        open={},
-        begun=frozenset(),
-        passages=(),
-        messages=(),
-        spent_usd=Decimal(0),
-        stopped="",
-        unreadable=None,
+    assert (
+        Conversation(
+            agent="",
+            digest="",
+            origin="",
+            transcript=(),
+            unheard=(),
+            turn=None,
+            turns=0,
+            asked=0,
+            open={},
+            begun=frozenset(),
+            passages=(),
+            messages=(),
+            spent_usd=Decimal(0),
+            stopped="",
+            unreadable=None,
+        )
+        == EMPTY
     )
 
 

@@ -32,19 +32,23 @@ COLUMNS = pa.schema(
         "position": pa.int64(),
         "subject": pa.string(),
         "payload": pa.large_string(),
-        "at": pa.timestamp("us"),
+        "delivered_at": pa.timestamp("us"),
         "reason": pa.string(),
     }
 )
 
 
 class Stored(NamedTuple):
-    """A step as it lies in the log. `at` stands in where the payload tells no time."""
+    """A step as it lies in the log. `at` stands in where the payload tells no time.
+
+    Not `chained`: it comes from a file, whose positions are not those that it was fenced on.
+    """
 
     position: int
     subject: str
     payload: bytes
     at: datetime
+    chained: bool = True
 
 
 class Row(NamedTuple):
@@ -53,7 +57,7 @@ class Row(NamedTuple):
     position: int
     subject: str
     payload: str
-    at: datetime
+    delivered_at: datetime
     reason: str | None
 
 
@@ -69,7 +73,7 @@ def columns(steps: Sequence[tuple[int, str, bytes, datetime]]) -> pa.Table:
 
 def arranged(position: pa.Array, subject: pa.Array, payload: pa.Array) -> pa.Table:
     nothing = pa.nulls(len(position), pa.string())
-    table = pa.table(
+    table = pa.Table.from_arrays(
         [position, subject, payload, pa.nulls(len(position), pa.timestamp("us")), nothing],
         schema=COLUMNS,
     )
@@ -93,38 +97,35 @@ def _decoded(raw: bytes) -> str | None:
 
 def rows(read: Iterable[Row]) -> pa.Table:
     return pa.Table.from_pylist(
-        [{**row._asdict(), "at": _naive(row.at)} for row in read], schema=COLUMNS
+        [
+            {**row._asdict(), "delivered_at": row.delivered_at.astimezone(UTC).replace(tzinfo=None)}
+            for row in read
+        ], schema=COLUMNS
     )
 
 
-def _naive(at: datetime) -> datetime:
-    return at.astimezone(UTC).replace(tzinfo=None)
-
-
-def reread(step: Stored, *, chained: bool = True) -> Row:
+def reread(step: Stored) -> Row:
     """`step` in the form of today's version, or with the reason why it has none."""
     try:
         entry = wire.decode(step.subject, step.payload, position=step.position, at=step.at)
     except EventError as error:
         return Row(step.position, step.subject, "{}", step.at, str(error))
     if isinstance(entry.event, Unreadable):
-        return unreadable(step, entry.event.reason, chained=chained)
-    return Row(step.position, step.subject, _payload(entry, chained), step.at, None)
+        return unreadable(step, entry.event.reason)
+    return Row(step.position, step.subject, _payload(entry, step.chained), step.at, None)
 
 
-def unreadable(step: Stored, reason: str, *, chained: bool = True) -> Row:
+def unreadable(step: Stored, reason: str) -> Row:
     entry = wire.decode(step.subject, step.payload, position=step.position, at=step.at)
     blank = msgspec.structs.replace(entry, event=Unreadable(kind="", reason=reason))
-    return Row(step.position, step.subject, _payload(blank, chained), step.at, reason)
+    return Row(step.position, step.subject, _payload(blank, step.chained), step.at, reason)
 
 
 def _payload(entry: Entry, chained: bool) -> str:
     form: dict[str, object] = {"at": entry.at}
-    if entry.id:
-        form["id"] = entry.id
     if chained and entry.after != wire.UNKNOWN:
         form["after"] = entry.after
-    for name in ("cause", "by", "trace"):
+    for name in ("id", "cause", "by", "trace"):
         if value := getattr(entry, name):
             form[name] = value
     if not isinstance(entry.event, Unreadable):
@@ -141,9 +142,9 @@ def tags() -> pa.Table:
         others = sorted(name for name in required if SAME_COLUMN.get(name, name) not in TYPED)
         found.append(
             {"tag": tag, "kind": tag.partition("/")[0], "others": others or None}
-            | {name: name in typed for name in TYPED}
+            | {f"needs_{name}": name in typed for name in TYPED}
         )
-    flags = [pa.field(name, pa.bool_()) for name in TYPED]
+    flags = [pa.field(f"needs_{name}", pa.bool_()) for name in TYPED]
     words = [pa.field("tag", pa.string()), pa.field("kind", pa.string())]
     schema = pa.schema([*words, pa.field("others", pa.list_(pa.string())), *flags])
     return pa.Table.from_pylist(

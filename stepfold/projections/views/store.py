@@ -73,7 +73,6 @@ def _open(path: Path, *, read_only: bool, memory_limit: str) -> duckdb.DuckDBPyC
         "python_enable_replacements": "false",
         "checkpoint_threshold": CHECKPOINT_BYTES,
         "memory_limit": memory_limit,
-        "TimeZone": "UTC",
         "lock_configuration": "true",
     }
     try:

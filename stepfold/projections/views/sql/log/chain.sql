@@ -1,4 +1,5 @@
--- The staged steps that do not follow the last step of their conversation.
+-- The staged steps that do not follow the last step of their conversation. `after` is null
+-- where it is not known: in an archive, and in a payload that cannot be read.
 WITH linked AS (
     SELECT
         position, customer, conversation, after,
@@ -11,5 +12,5 @@ SELECT
     coalesce(linked.before, tails.position, 0) AS before
 FROM linked
 LEFT JOIN log.tails AS tails USING (customer, conversation)
-WHERE linked.after IS NOT NULL AND linked.after <> coalesce(linked.before, tails.position, 0)
+WHERE linked.after <> coalesce(linked.before, tails.position, 0)
 ORDER BY linked.position

@@ -1,14 +1,14 @@
--- What the views keep of each step in `batch`: (position, subject, payload, at, reason).
+-- What the views keep of each step in `batch`: (position, subject, payload, delivered_at, reason).
 -- `subject` is null for a line of an archive, which has the address inside and no `after`.
--- `reason` is set for a step that Python has found unreadable. `odd` rows are for Python to read:
--- an old or unknown tag, invalid JSON, or a field missing or of a type that does not fit.
+-- `odd` rows are for Python to read: an old or unknown tag, invalid JSON, a field missing or of a
+-- type that does not fit. They come back with `delivered_at`, and `reason` if they are unreadable.
 WITH envelopes AS (
     SELECT
-        position, subject, at, reason,
+        position, subject, delivered_at, reason,
         string_split(subject, '.') AS address,
         try(json_transform(payload, '{
             "id": "VARCHAR", "at": "TIMESTAMP", "after": "BIGINT", "cause": "VARCHAR", "by": "VARCHAR",
-            "trace": "VARCHAR", "v": "INTEGER", "event": "JSON",
+            "trace": "VARCHAR", "v": "INTEGER", "blob": "VARCHAR", "event": "JSON",
             "customer": "VARCHAR", "conversation": "VARCHAR", "kind": "VARCHAR", "broken": "BIGINT"
         }')) AS e
     FROM batch
@@ -29,13 +29,13 @@ events AS (
 )
 SELECT
     position,
-    coalesce(e.at, at) AS recorded_at,
+    coalesce(e."at", delivered_at) AS recorded_at,
     coalesce(if(subject IS NULL, e.customer, address[2]), '') AS customer,
     coalesce(if(subject IS NULL, e.conversation, address[3]), '') AS conversation,
     coalesce(tags.kind, array_to_string(address[4:], '.'), '') AS kind,
     try_cast(e.id AS UUID) AS id,
     e.cause AS cause,
-    e.by AS author,
+    e."by" AS author,
     e.trace AS trace,
     reason AS error,
     e.event AS event,
@@ -58,22 +58,23 @@ SELECT
     e.after AS after,
     reason IS NULL AND coalesce(
         e.id <> try_cast(e.id AS UUID)::VARCHAR
-        OR e.at IS NULL
+        OR e."at" IS NULL
+        OR coalesce(e.blob, '') <> ''
         OR tags.tag IS NULL
-        OR e.v > getvariable('envelope')
+        OR coalesce(e.v, 1) > getvariable('envelope')
         OR CASE
             WHEN subject IS NULL THEN
                 e.customer IS NULL OR e.conversation IS NULL
                 OR e.kind IS NOT NULL OR e.broken IS NOT NULL
             ELSE
-                e.after IS NULL
+                (delivered_at IS NULL AND coalesce(e.after < 0, true))
                 OR subject <> concat('steps.', address[2], '.', address[3], '.', tags.kind)
         END
-        OR (tags.call AND x.call IS NULL)
-        OR (tags.turn AND x.turn IS NULL)
-        OR (tags.model AND x.model IS NULL)
-        OR (tags.name AND coalesce(x.name, x.task, x.agent) IS NULL)
-        OR (tags.reason AND x.reason IS NULL)
+        OR (tags.needs_call AND x.call IS NULL)
+        OR (tags.needs_turn AND x.turn IS NULL)
+        OR (tags.needs_model AND x.model IS NULL)
+        OR (tags.needs_name AND coalesce(x.name, x.task, x.agent) IS NULL)
+        OR (tags.needs_reason AND x.reason IS NULL)
         OR (x.cost_usd IS NOT NULL AND try_cast(x.cost_usd AS DECIMAL(38, 12)) IS NULL)
         OR CASE
             WHEN tags.others IS NOT NULL THEN NOT list_has_all(json_keys(e.event), tags.others)

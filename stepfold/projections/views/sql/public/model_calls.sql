@@ -33,7 +33,7 @@ running AS (
 )
 SELECT
     position, recorded_at, customer, conversation, turn, call, NULL AS task,
-    model, provider, attempt, outcome, reason, event ->> '$.finish' AS finish,
+    model, provider, attempt, outcome, reason, if(outcome = 'finished', coalesce(event ->> '$.finish', 'stop'), NULL) AS finish,
     input_tokens, output_tokens, cached_tokens, thinking_tokens,
     event -> '$.usage' AS usage, cost_usd, unpriced, elapsed_ms
 FROM log.model_outcomes
@@ -68,7 +68,7 @@ COMMENT ON COLUMN model_calls.provider IS 'who served it, if told';
 COMMENT ON COLUMN model_calls.attempt IS 'from 1; the next one follows a failure';
 COMMENT ON COLUMN model_calls.outcome IS '`finished`, `failed` or `running`';
 COMMENT ON COLUMN model_calls.reason IS 'why it failed';
-COMMENT ON COLUMN model_calls.finish IS 'why the model stopped; null is `stop`';
+COMMENT ON COLUMN model_calls.finish IS 'why the model stopped; null for a failure';
 COMMENT ON COLUMN model_calls.input_tokens IS 'inclusive of cached ones; null if not told';
 COMMENT ON COLUMN model_calls.output_tokens IS 'inclusive of thinking; null if not told';
 COMMENT ON COLUMN model_calls.cached_tokens IS 'the part of the input read from a cache';

@@ -1,0 +1,261 @@
+"""The owner of the views' file: folds steps in, and answers SQL about them meanwhile.
+
+Rows and position are committed in one transaction, so a process that dies leaves both as they were
+after some batch. One thread folds at a time; any thread may query.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from operator import itemgetter
+from pathlib import Path
+from typing import Self
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stepfold.events.wire import ENVELOPE_VERSION
+from stepfold.projections.views import archive, batch, store
+from stepfold.projections.views.batch import Row, Stored
+from stepfold.projections.views.errors import (
+    ArchiveRefused,
+    BatchRefused,
+    ChainBroken,
+    ViewsAhead,
+    ViewsFull,
+)
+from stepfold.projections.views.query import ROWS_MAX, TIMEOUT_S, Answer, Asking
+
+Reading = Callable[[int], Stored]
+"""The step at a position of the batch in hand."""
+
+UNFIT = "malformed: a field does not fit its column in the views"
+
+
+class Views:
+    """Open one with `Views.open`, or with `rebuilding` to make a file anew."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, *, from_start: bool = False
+    ) -> None:
+        self.path = path
+        self._instance = connection
+        self._writer = connection.cursor()
+        self._writing = threading.Lock()
+        self._asking = Asking(connection)
+        self._from_start = from_start
+        self._writer.register("tags_today", batch.tags())
+        self._writer.execute("CREATE TEMP TABLE tags AS FROM tags_today")
+        self._writer.execute(f"SET VARIABLE envelope = {ENVELOPE_VERSION:d}")
+        self._position = int(self._value("SELECT position FROM log.checkpoint"))
+
+    @classmethod
+    def open(
+        cls, path: Path, *, read_only: bool = False, memory_limit: str = store.MEMORY_LIMIT
+    ) -> Self:
+        """Made empty when there is none. ViewsMissing, ViewsBusy, ViewsStale."""
+        return cls(store.connect(path, read_only=read_only, memory_limit=memory_limit), path)
+
+    def close(self) -> None:
+        """Running queries are interrupted; what was folded stays."""
+        self._asking.interrupt()
+        with self._writing:
+            self._writer.close()
+            self._instance.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def position(self) -> int:
+        """The checkpoint: the position of the last step folded in, 0 when there is none."""
+        return self._position
+
+    def check_tail(self, last: int) -> None:
+        """`last` is the position of the log's last step. ViewsAhead when the views know more."""
+        if last < self._position:
+            raise ViewsAhead(
+                f"the views at {self.path} are at position {self._position}, but the log ends at"
+                f" {last}: it lost steps, or is another log; {store.REBUILD}"
+            )
+
+    def fold(self, steps: Sequence[tuple[int, str, bytes, datetime]]) -> None:
+        """Steps (position, subject, payload, time) that come after the checkpoint: all or none.
+
+        Releases the GIL for nearly all of its time; batches of 20,000 are cheapest per step.
+        BatchRefused, ChainBroken, ViewsFull.
+        """
+        if not steps:
+            return
+
+        def step(position: int) -> Stored:
+            return Stored(*steps[bisect_left(steps, position, key=itemgetter(0))])
+
+        with self._writing:
+            table = batch.columns(steps)
+            self._check_order(table["position"])
+            self._fold(table, step)
+
+    def load_archive(self, path: Path) -> None:
+        """All steps of a JSONL archive, into views that are empty. ArchiveRefused."""
+        with self._writing:
+            if self._position:
+                raise ArchiveRefused(
+                    f"the views at {self.path} are at position {self._position}; an archive goes"
+                    f" into empty ones: {store.REBUILD} --from {path}"
+                )
+            for block in archive.blocks(path):
+                self._fold(block.columns(), block.step, block.broken)
+            self._writer.execute("CHECKPOINT")
+
+    def hash(self) -> str:
+        """Equal for equal views, however their steps came in."""
+        with self._writing:
+            return str(self._value(store.sql("log/hash")))
+
+    def query(
+        self,
+        sql: str,
+        *,
+        as_of: int | None = None,
+        at: datetime | None = None,
+        timeout_s: float = TIMEOUT_S,
+        rows_max: int = ROWS_MAX,
+    ) -> Answer:
+        """One reading statement, answered from one moment's views, those up to position `as_of`
+        or time `at`. QueryError.
+        """
+        return self._asking.ask(sql, as_of=as_of, at=at, timeout_s=timeout_s, rows_max=rows_max)
+
+    def _check_order(self, positions: pa.ChunkedArray) -> None:
+        column = positions.combine_chunks()
+        first = column[0].as_py()
+        if first <= self._position:
+            raise BatchRefused(
+                f"the batch starts at position {first}, the views at {self.path} are at"
+                f" {self._position}: read the log after {self._position}"
+            )
+        if not pc.all(pc.less(column[:-1], column[1:])).as_py():
+            raise BatchRefused(f"the positions of the batch from {first} do not increase")
+
+    def _fold(
+        self, table: pa.Table, step: Reading, broken: Callable[[int], str | None] | None = None
+    ) -> None:
+        try:
+            try:
+                self._keep(table, step, broken)
+            except duckdb.OutOfMemoryException:
+                # Queries share the limit with the fold, which comes first: they give way, once.
+                self._asking.interrupt()
+                self._keep(table, step, broken)
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise ViewsFull(
+                f"the batch from {table['position'][0]} did not fit into the views at {self.path}"
+                f" and nothing of it is kept: {error}"
+            ) from error
+        self._position = table["position"][-1].as_py()
+
+    def _keep(
+        self, table: pa.Table, step: Reading, broken: Callable[[int], str | None] | None
+    ) -> None:
+        with self._transaction():
+            self._stage("CREATE OR REPLACE TEMP TABLE staged AS", table)
+            self._reread(step, broken)
+            self._check_chain(step)
+            self._writer.execute(store.sql("log/keep"))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._writer.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._writer.execute("ROLLBACK")
+            raise
+        self._writer.execute("COMMIT")
+
+    def _stage(self, into: str, table: pa.Table) -> None:
+        self._writer.register("batch", table)
+        self._writer.execute(f"{into} {store.sql('log/read')}")
+        self._writer.unregister("batch")
+
+    def _reread(self, step: Reading, broken: Callable[[int], str | None] | None) -> None:
+        odd = [step(position) for position in self._odd()]
+        if not odd:
+            return
+        rows = []
+        for one in odd:
+            reason = broken(one.position) if broken else None
+            rows.append(batch.unreadable(one, reason) if reason else batch.reread(one))
+        self._replace(rows)
+        self._replace([batch.unreadable(step(position), UNFIT) for position in self._odd()])
+
+    def _odd(self) -> list[int]:
+        found = self._writer.execute("SELECT position FROM staged WHERE odd ORDER BY position")
+        return [position for (position,) in found.fetchall()]
+
+    def _replace(self, rows: Sequence[Row]) -> None:
+        if rows:
+            positions = [row.position for row in rows]
+            self._writer.execute("DELETE FROM staged WHERE position IN (FROM unnest(?))", [positions])
+            self._stage("INSERT INTO staged", batch.rows(rows))
+
+    def _check_chain(self, step: Reading) -> None:
+        """A step that skips one is refused; one that was not fenced is unreadable, as for readers.
+
+        When all of the log was read, what a step skips was removed from it, and is no gap of ours.
+        """
+        rows = []
+        for position, customer, conversation, after, before in self._writer.execute(
+            store.sql("log/chain")
+        ).fetchall():
+            if before < after < position and not self._from_start:
+                raise ChainBroken(
+                    f"conversation {customer}/{conversation}: step {position} follows {after}, but"
+                    f" the last one in the views at {self.path} is {before}; {store.REBUILD}"
+                )
+            reason = (
+                f"broken chain: step {position} says it follows {after}, but it follows {before};"
+                " somebody published to steps.> without the fence, or steps were removed"
+            )
+            rows.append(batch.unreadable(step(position), reason))
+        self._replace(rows)
+
+    def _value(self, sql: str) -> object:
+        ((value,),) = self._writer.execute(sql).fetchall()
+        return value
+
+
+@contextmanager
+def rebuilding(path: Path, *, memory_limit: str = store.MEMORY_LIMIT) -> Iterator[Views]:
+    """Empty views beside `path`, which take its place when the block ends without an error.
+
+    Close the views at `path` before the block ends.
+    """
+    fresh = path.with_name(path.name + ".new")
+    _remove(fresh)
+    connection = store.connect(fresh, memory_limit=memory_limit)
+    views = Views(connection, fresh, from_start=True)
+    try:
+        yield views
+    except BaseException:
+        views.close()
+        _remove(fresh)
+        raise
+    views.close()
+    _remove(path.with_name(path.name + ".wal"))
+    os.replace(fresh, path)
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.with_name(path.name + ".wal").unlink(missing_ok=True)

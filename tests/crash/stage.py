@@ -1,0 +1,216 @@
+"""What a crash test plays on: a real server, worker processes, contacts, and what must hold after."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stepfold.app import Opened, opened
+from stepfold.events.envelope import Entry, first, kind
+from stepfold.events.event import (
+    GenerationRequested,
+    MessageReceived,
+    Reasoned,
+    ReasonRequested,
+    ResponseGiven,
+    RetrievalRequested,
+    ToolRequested,
+    ToolUnknown,
+    TurnAbandoned,
+    TurnCancelled,
+    Unreadable,
+)
+from stepfold.handlers.inbox import Inbox, Message
+from stepfold.projections.conversation import Conversation, replay
+from stepfold.settings import Settings
+from stepfold.streams.log import LogUnavailable
+from tests.crash.worker import AGENT, Plan
+from tests.servers import Server
+from tests.waiting import eventually
+
+CUSTOMER = "acme"
+REQUESTS = (ReasonRequested, ToolRequested, RetrievalRequested, GenerationRequested)
+ENDS = (ResponseGiven, TurnAbandoned, TurnCancelled)
+OUTCOMES = frozenset(
+    "reason.finished reason.failed tool.returned tool.failed tool.refused tool.unknown"
+    " retrieval.returned retrieval.failed generation.finished generation.failed".split()
+)
+
+
+class Stage:
+    def __init__(self, server: Server, folder: Path, found: Opened, inbox: Inbox) -> None:
+        self.server = server
+        self.log = found.log
+        self.client = found.client
+        self.inbox = inbox
+        self._effects = folder / "effects"
+        self._effects.touch()
+        self._folder = folder
+        self._workers: list[subprocess.Popen[str]] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def on(cls, server: Server, folder: Path) -> AsyncIterator[Stage]:
+        async with opened(Settings(folder=folder, nats_url=server.url)) as found:
+            stage = cls(server, folder, found, await found.inbox(AGENT))
+            try:
+                yield stage
+            finally:
+                stage.clear()
+
+    # -- workers --------------------------------------------------------------------------------
+
+    def worker(self, **plan: Any) -> subprocess.Popen[str]:
+        """A worker process, which may be told where to die."""
+        told = msgspec.json.encode(Plan(url=self.server.url, effects=str(self._effects), **plan))
+        number = len(self._workers)
+        with (self._folder / f"worker{number}.log").open("ab") as said:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.crash.worker", told.decode()],
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+            )
+        self._workers.append(process)
+        return process
+
+    async def ready(self, *workers: subprocess.Popen[str]) -> None:
+        for worker in workers:
+            assert worker.stdout is not None
+            line = await asyncio.to_thread(worker.stdout.readline)
+            assert line == "ready\n", self.said()
+
+    async def ends(self, worker: subprocess.Popen[str], within_s: float = 20) -> int:
+        """How a worker ended: its exit code, or minus the signal."""
+        await eventually(lambda: worker.poll() is not None, within_s, what="the worker ends")
+        return int(worker.returncode)
+
+    def clear(self) -> None:
+        for worker in self._workers:
+            worker.kill()
+            worker.wait()
+            if worker.stdout is not None:
+                worker.stdout.close()
+
+    def said(self) -> str:
+        """What the workers wrote to their standard error."""
+        return "\n".join(path.read_text() for path in sorted(self._folder.glob("worker*.log")))
+
+    # -- contacts -------------------------------------------------------------------------------
+
+    async def say(self, conversation: str, number: int = 1) -> Entry:
+        """The question names the conversation and the turn, so that asks can be told apart."""
+        text = f"{conversation}/{number}"
+        return await self.inbox.receive(Message(CUSTOMER, conversation, text, text))
+
+    async def say_until_acknowledged(self, conversation: str, number: int) -> Entry:
+        while True:
+            try:
+                return await self.say(conversation, number)
+            except LogUnavailable:
+                continue
+
+    async def generate(self, conversation: str) -> None:
+        """One step of the direct path, named as its conversation."""
+        schema = {"type": "object"}
+        request = GenerationRequested(conversation, "t", conversation, schema, "counting")
+        draft = first(CUSTOMER, conversation, request, by="test", key=conversation)
+        await self.log.append([draft], after=0)
+
+    async def entries(self, conversation: str) -> list[Entry]:
+        return await self.log.read(CUSTOMER, conversation)
+
+    async def state(self, conversation: str) -> Conversation:
+        return replay(entry.event for entry in await self.entries(conversation))
+
+    async def kinds(self, conversation: str) -> list[str]:
+        return [kind(entry.event) for entry in await self.entries(conversation)]
+
+    async def rest(self, conversations: Iterable[str], within_s: float = 30) -> None:
+        """Wait until nothing is open in any of them, and every message is heard."""
+        for conversation in conversations:
+            await eventually(
+                lambda name=conversation: self._rests(name),  # type: ignore[misc]
+                within_s,
+                what=f"{conversation} comes to rest; {self.said()}",
+            )
+
+    async def _rests(self, conversation: str) -> bool:
+        try:
+            entries = await self.entries(conversation)
+        except LogUnavailable:
+            return False
+        state = replay(entry.event for entry in entries)
+        return bool(entries) and not (state.turn or state.unheard or state.open)
+
+    # -- what must hold -------------------------------------------------------------------------
+
+    @property
+    def lines(self) -> list[str]:
+        """What was done, in order; when and by which process stands behind the @."""
+        return self._effects.read_text().splitlines()
+
+    @property
+    def asked(self) -> Counter[str]:
+        """How often each call was asked of the model: conversation/turn and call."""
+        return Counter(line[6:].partition(" @ ")[0] for line in self.lines if line.startswith("asked "))
+
+    @property
+    def ran(self) -> Counter[str]:
+        """How often each tool call ran."""
+        return Counter(line[4:].partition(" @ ")[0] for line in self.lines if line.startswith("ran "))
+
+    async def unrecorded(self, conversations: Iterable[str]) -> set[str]:
+        """Calls that were asked of the model, and whose answers are not in the log."""
+        return set(self.asked) - {
+            f"{e.conversation}/{e.event.turn} {e.event.call}"
+            for name in conversations
+            for e in await self.entries(name)
+            if isinstance(e.event, Reasoned)
+        }
+
+    async def unseen(self, conversations: Iterable[str]) -> set[str]:
+        """Calls of tools that have started, and whose outcomes are not in the log."""
+        states = {name: await self.state(name) for name in conversations}
+        return {f"{name}/{call}" for name, state in states.items() for call in state.begun}
+
+    async def unknown(self, conversations: Iterable[str]) -> set[str]:
+        """Calls of tools that were given up: started, and their effect is not known."""
+        return {
+            f"{name}/{e.event.call}"
+            for name in conversations
+            for e in await self.entries(name)
+            if isinstance(e.event, ToolUnknown)
+        }
+
+    async def each_step_once(self, conversation: str) -> None:
+        """Requests and outcomes once each, in pairs; a turn ends once; a whole chain."""
+        entries = await self.entries(conversation)
+        assert not any(isinstance(entry.event, Unreadable) for entry in entries)
+        requests = Counter(e.event.call for e in entries if isinstance(e.event, REQUESTS))
+        outcomes = Counter(
+            e.event.call  # type: ignore[union-attr]
+            for e in entries
+            if kind(e.event) in OUTCOMES
+        )
+        assert set(requests.values()) <= {1}, requests
+        assert set(outcomes.values()) <= {1}, outcomes
+        assert requests == outcomes
+        ends = Counter(e.event.turn for e in entries if isinstance(e.event, ENDS))
+        assert set(ends.values()) <= {1}, ends
+        ids = Counter(entry.id for entry in entries)
+        assert set(ids.values()) == {1}, ids
+
+    async def every_message_is_answered(self, conversation: str) -> None:
+        entries = await self.entries(conversation)
+        heard = [e.event.text for e in entries if isinstance(e.event, MessageReceived)]
+        given = [e.event.text for e in entries if isinstance(e.event, ResponseGiven)]
+        assert given == [f"answer to {text}" for text in heard], [str(e.event) for e in entries]

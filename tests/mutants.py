@@ -1,0 +1,388 @@
+"""Mutants of `decide` and `evolve`: each small change to the code must make a core test fail.
+
+    python -m tests.mutants [--only TEXT] [--processes 2]
+
+Each mutant runs the core tests in a fork of its own, with a time limit (an endless loop is a kill).
+Those that cannot be told apart from the original are listed in `mutants_equivalent.toml`, with the
+reason; an entry there that is killed, or that no mutant matches, is an error too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import difflib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import signal
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple, TypeVar
+
+import hypothesis
+import msgspec
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EQUIVALENT = Path(__file__).with_name("mutants_equivalent.toml")
+TARGETS = {
+    "stepfold.handlers.decide": ROOT / "stepfold/handlers/decide.py",
+    "stepfold.projections.conversation": ROOT / "stepfold/projections/conversation.py",
+}
+TESTS = ("tests/handlers/test_decide.py", "tests/projections/test_conversation.py")
+LIMIT_S = 30.0
+PRELOADED = (hypothesis, msgspec)
+
+COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.Lt: (ast.LtE, ast.GtE),
+    ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE),
+    ast.GtE: (ast.Gt, ast.Lt),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+}
+COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.Mod: ast.FloorDiv,
+    ast.FloorDiv: ast.Mod,
+    ast.Pow: ast.Mult,
+    ast.BitOr: ast.BitAnd,
+    ast.BitAnd: ast.BitOr,
+}
+
+Change = Callable[[], None]
+T = TypeVar("T")
+
+
+class Mutant(NamedTuple):
+    """`was` and `now` are the lines that differ; with `file` and `where` they are its name."""
+
+    module: str
+    file: str
+    where: str
+    was: str
+    now: str
+    tree: ast.Module
+
+    def __str__(self) -> str:
+        return f"{self.file} {self.where}\n    - {self.was}\n    + {self.now}"
+
+    @property
+    def name(self) -> tuple[str, str, str, str]:
+        return self.file, self.where, self.was, self.now
+
+
+# -- making mutants -----------------------------------------------------------------------------
+
+
+def mutants(module: str, path: Path) -> Iterator[Mutant]:
+    original = ast.parse(path.read_text())
+    before = ast.unparse(original)
+    for place in range(sum(1 for _ in ast.walk(original))):
+        variant = 0
+        while True:
+            tree = copy.deepcopy(original)
+            made = _mutate(tree, place, variant)
+            if made is None:
+                break
+            variant += 1
+            after = ast.unparse(ast.fix_missing_locations(tree))
+            if after != before:
+                file = str(path.relative_to(ROOT))
+                yield Mutant(module, file, made, *_lines(before, after), tree)
+
+
+def _lines(before: str, after: str) -> tuple[str, str]:
+    diff = list(difflib.ndiff(before.splitlines(), after.splitlines()))
+    was = " ".join(line[2:].strip() for line in diff if line.startswith("- "))
+    now = " ".join(line[2:].strip() for line in diff if line.startswith("+ "))
+    return was, now
+
+
+def _mutate(tree: ast.Module, place: int, variant: int) -> str | None:
+    """Apply one change in `tree`; the name of what it is in, None when there is no such change."""
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    node = list(ast.walk(tree))[place]
+    if _out_of_scope(node, parents):
+        return None
+    changes = list(_changes(node, parents))
+    if variant >= len(changes):
+        return None
+    changes[variant]()
+    inside: ast.AST | None = node
+    while inside is not None and not isinstance(inside, ast.FunctionDef | ast.ClassDef):
+        inside = parents.get(inside)
+    return inside.name if inside is not None else "module"
+
+
+def _out_of_scope(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:
+    """Annotations are not evaluated, imports and docstrings do nothing, decorators are not ours."""
+    child, parent = node, parents.get(node)
+    while parent is not None:
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            return True
+        if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+            return True
+        if child is getattr(parent, "annotation", None) or child is getattr(
+            parent, "returns", None
+        ):
+            return True
+        if child in getattr(parent, "decorator_list", ()) or child in getattr(parent, "bases", ()):
+            return True
+        if isinstance(parent, ast.ClassDef) and child in parent.keywords:
+            return True
+        if isinstance(child, ast.Assign) and isinstance(parent, ast.Module) and _is_type(child):
+            return True
+        child, parent = parent, parents.get(parent)
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def _is_type(node: ast.Assign) -> bool:
+    """`Veto = Callable[...]`: a name for a type."""
+    return isinstance(node.value, ast.Subscript)
+
+
+def _changes(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> Iterator[Change]:
+    def put(other: ast.AST) -> Change:
+        return lambda: _put(parents[node], node, other)
+
+    match node:
+        case ast.Compare(ops=ops):
+            for place, op in enumerate(ops):
+                for kind in COMPARED[type(op)]:
+                    yield _set(ops, place, kind())
+        case ast.BoolOp(op=op, values=values):
+            other = ast.Or() if isinstance(op, ast.And) else ast.And()
+            yield put(ast.BoolOp(other, values))
+            yield from (
+                put(_one(ast.BoolOp(op, _without(values, place)))) for place in range(len(values))
+            )
+        case ast.UnaryOp(operand=operand):
+            yield put(operand)
+        case ast.BinOp(op=op) if type(op) in COMPUTED:
+            yield put(ast.BinOp(node.left, COMPUTED[type(op)](), node.right))
+        case ast.Constant(value=value):
+            yield from (put(ast.Constant(other)) for other in _others(value))
+        case ast.If(test=test) | ast.IfExp(test=test):
+            yield from (_attr(node, "test", ast.Constant(value)) for value in (True, False))
+            yield _attr(node, "test", ast.UnaryOp(ast.Not(), test))
+        case ast.Return(value=value) if not _is_none(value):
+            yield _attr(node, "value", ast.Constant(None))
+        case ast.Call(args=args, keywords=keywords):
+            yield from _argument_changes(args, keywords)
+        case ast.Tuple(elts=elements, ctx=ast.Load()) | ast.List(elts=elements, ctx=ast.Load()):
+            yield from (_cut(elements, place) for place in range(len(elements)))
+        case ast.Dict(keys=keys, values=values):
+            yield from (_cut_pair(keys, values, place) for place in range(len(keys)))
+        case ast.Slice(lower=lower, upper=upper):
+            yield put(ast.Slice(upper, lower))
+            yield put(ast.Slice(None, None))
+        case ast.comprehension(ifs=ifs):
+            yield from (_cut(ifs, place) for place in range(len(ifs)))
+        case ast.Match(cases=cases):
+            yield from (_cut(cases, place) for place in range(len(cases)))
+        case ast.MatchOr(patterns=patterns):
+            yield from (_cut(patterns, place) for place in range(len(patterns)))
+        case ast.match_case(guard=guard) if guard is not None:
+            yield _attr(node, "guard", None)
+        case _:
+            pass
+    yield from _statement_changes(node, put)
+
+
+def _statement_changes(node: ast.AST, put: Callable[[ast.AST], Change]) -> Iterator[Change]:
+    match node:
+        case ast.Continue():
+            yield put(ast.Break())
+            yield put(ast.Pass())
+        case ast.Expr() | ast.Assign() | ast.Return() | ast.For() | ast.If():
+            yield put(ast.Pass())
+        case ast.AnnAssign(value=value) if value is not None:
+            yield put(ast.Pass())
+        case _:
+            return
+
+
+def _argument_changes(args: list[ast.expr], keywords: list[ast.keyword]) -> Iterator[Change]:
+    for place in range(len(args) - 1):
+        yield _swap(args, place)
+    yield from (_cut(args, place) for place in range(len(args)))
+    yield from (_cut(keywords, place) for place in range(len(keywords)))
+
+
+def _others(value: object) -> Iterator[str | int | float | bool]:
+    match value:
+        case bool():
+            yield not value
+        case int() | float():
+            yield value + 1
+            if value != 0:
+                yield 0
+        case str():
+            yield f"X{value}X"
+        case _:
+            return
+
+
+def _is_none(value: ast.expr | None) -> bool:
+    return value is None or (isinstance(value, ast.Constant) and value.value is None)
+
+
+def _without(values: Sequence[ast.expr], place: int) -> list[ast.expr]:
+    return [*values[:place], *values[place + 1 :]]
+
+
+def _one(node: ast.BoolOp) -> ast.expr:
+    return node.values[0] if len(node.values) == 1 else node
+
+
+def _put(parent: ast.AST, node: ast.AST, other: ast.AST) -> None:
+    for name, value in ast.iter_fields(parent):
+        if value is node:
+            setattr(parent, name, other)
+        elif isinstance(value, list) and node in value:
+            value[value.index(node)] = other
+
+
+def _attr(node: ast.AST, name: str, value: ast.AST | None) -> Change:
+    return lambda: setattr(node, name, value)
+
+
+def _set(values: list[T], place: int, value: T) -> Change:
+    return lambda: values.__setitem__(place, value)
+
+
+def _cut(values: list[T], place: int) -> Change:
+    return lambda: values.__delitem__(place)
+
+
+def _swap(values: list[T], place: int) -> Change:
+    def swap() -> None:
+        values[place], values[place + 1] = values[place + 1], values[place]
+
+    return swap
+
+
+def _cut_pair(keys: list[ast.expr | None], values: list[ast.expr], place: int) -> Change:
+    def cut() -> None:
+        del keys[place], values[place]
+
+    return cut
+
+
+# -- killing them -------------------------------------------------------------------------------
+
+
+class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports the mutant in place of the module."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+
+    def find_spec(
+        self, name: str, path: object = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != self._mutant.module:
+            return None
+        return importlib.util.spec_from_loader(name, self, origin=self._mutant.file)
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self._mutant.tree, self._mutant.file, "exec"), module.__dict__)
+
+
+def start(mutant: Mutant | None) -> int:
+    """Run the core tests on a mutant in a fork: the id of the process."""
+    process = os.fork()
+    if process:
+        return process
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+        if mutant is not None:
+            sys.meta_path.insert(0, Mutated(mutant))
+        failed = pytest.main(
+            ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-m", "not hypothesis"]
+            + ["--tb=no", "--assert=plain", *TESTS]
+        )
+    except BaseException:
+        failed = 1
+    os._exit(1 if failed else 0)
+
+
+def survivors(made: Sequence[Mutant], processes: int) -> list[Mutant]:
+    """Those whose tests all pass."""
+    waiting, running = list(reversed(made)), dict[int, tuple[Mutant, float]]()
+    alive: list[Mutant] = []
+    while waiting or running:
+        while waiting and len(running) < processes:
+            mutant = waiting.pop()
+            running[start(mutant)] = mutant, time.monotonic()
+        for process, (mutant, begun) in list(running.items()):
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if not ended and time.monotonic() - begun > LIMIT_S:
+                os.kill(process, signal.SIGKILL)
+            if ended:
+                del running[process]
+                alive += [mutant] * (status == 0)
+        time.sleep(0.005)
+    return alive
+
+
+def listed() -> dict[tuple[str, str, str, str], str]:
+    if not EQUIVALENT.exists():
+        return {}
+    entries = tomllib.loads(EQUIVALENT.read_text()).get("equivalent", [])
+    return {(e["file"], e["where"], e["was"], e["now"]): e["reason"] for e in entries}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("--only", default="", help="only mutants whose text contains this")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    if any(name.startswith("stepfold") for name in sys.modules):
+        print("stepfold is imported already: mutants would not be seen", file=sys.stderr)
+        return 2
+    if os.waitpid(start(None), 0)[1]:
+        print(f"the core tests fail without any mutant: pytest {' '.join(TESTS)}", file=sys.stderr)
+        return 2
+    made = [m for name, path in TARGETS.items() for m in mutants(name, path)]
+    made = [mutant for mutant in made if options.only in str(mutant)]
+    alive = survivors(made, options.processes)
+    return _report(made, alive, whole=not options.only)
+
+
+def _report(made: Sequence[Mutant], alive: Sequence[Mutant], *, whole: bool) -> int:
+    equivalent = listed()
+    names = {mutant.name for mutant in alive}
+    survived = [mutant for mutant in alive if mutant.name not in equivalent]
+    stale = [name for name in equivalent if name not in names] if whole else []
+    for mutant in survived:
+        print(f"survived: {mutant}")
+    for file, where, was, now in stale:
+        print(f"listed as equivalent, but killed or gone: {file} {where}: {was} -> {now}")
+    known = len(alive) - len(survived)
+    print(
+        f"{len(made)} mutants: {len(made) - len(alive)} killed, {len(survived)} survived,"
+        f" {known} equivalent"
+    )
+    return 1 if survived or stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
