@@ -209,6 +209,8 @@ async def _observing(
 
     bus = Bus(found.url, name=name, whole=found.log.whole)
     for observer in observers:
+        if observer.name in EVERYTHING:
+            raise ValueError(f"observer {observer.name!r} has the name of a role: rename it")
         await _prepare(found, observer.name, observer.kinds, ACK_WAIT_S)
         bus.mount(observer.name, observer.see)
     await bus.start()

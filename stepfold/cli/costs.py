@@ -25,7 +25,7 @@ class _Row(Struct, frozen=True):
 
 
 async def say_costs(found: Opened, here: Settings, customer: str, names: Sequence[str]) -> None:
-    """One row a conversation, and their sum. `names` are ours, so that they may stand in SQL."""
+    """One row a conversation. `names` are ours, so that they may stand in SQL."""
     which = ", ".join(f"'{name}'" for name in names)
     sql = (
         f"SELECT conversation, calls, input_tokens, output_tokens, cost_usd FROM {VIEW}"
@@ -34,11 +34,8 @@ async def say_costs(found: Opened, here: Settings, customer: str, names: Sequenc
     told = await ask_views(found, here, Question(sql, "json"))
     rows = msgspec.json.decode(told.body, type=list[_Row])
     say(f"{VIEW}, in {here.views.name}", bold=True)
-    say(
-        table(
-            ("conversation", "calls", "in", "out", "cost"), map(_cells, rows), numbers=range(1, 5)
-        )
-    )
+    columns = ("conversation", "calls", "tokens in", "out", "cost")
+    say(table(columns, map(_cells, rows), numbers=range(1, 5)))
 
 
 def _cells(row: _Row) -> tuple[str, ...]:

@@ -20,13 +20,14 @@ from msgspec.structs import replace
 
 from stepfold import __version__, settings
 from stepfold.app import Opened, opened
-from stepfold.cli import exits
+from stepfold.cli import exits, viewing
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import count, paragraph, say, say_json
 from stepfold.handlers.table import LANES
 from stepfold.knowledge.library import Library
 from stepfold.settings import Settings
 from stepfold.streams import server
+from stepfold.streams.ask import NobodyAnswers
 
 LIBRARIES = ("nats-py", "faststream", "duckdb", "msgspec", "bm25s")
 FREE_BYTES_MIN = 1_000_000_000
@@ -132,13 +133,15 @@ async def _running(here: Settings) -> list[Check]:
         try:
             here = replace(here, nats_url=server.url(here.folder))
         except server.ServerError:
-            return [Check("server", True, "none runs in this folder; a command starts its own")]
+            none = Check("server", True, "none runs in this folder; a command starts its own")
+            return [none, *await _views_file(here, None)]
     checks: list[Check] = []
     try:
         async with asyncio.timeout(SERVER_S), opened(here) as found:
             checks.append(Check("server", True, f"answers at {exits.hide_password(found.url)}"))
             checks.append(Check("streams", True, f"{count(await found.log.last(), 'step')}"))
             checks.append(await _workers(found))
+            checks += await _views(found, here)
     except TimeoutError:
         told = (
             f"{exits.hide_password(here.nats_url)} does not answer: is it there? is NATS_URL right?"
@@ -160,3 +163,36 @@ async def _workers(found: Opened) -> Check:
         return Check("workers", True, "every lane is served")
     told = f"nobody serves {', '.join(missing)}: stepfold serve"
     return Check("workers", True, told)
+
+
+async def _views(found: Opened, here: Settings) -> list[Check]:
+    """How far behind the log they are, from whoever owns them, else from the file."""
+    last = await found.log.last()
+    try:
+        told = await viewing.ask_owner(found, viewing.Question("SELECT 1", timeout_s=SERVER_S))
+    except NobodyAnswers:
+        return await _views_file(here, last)
+    return [Check("views", True, _behind(told.about.position, last) + ", and kept up to date")]
+
+
+async def _views_file(here: Settings, last: int | None) -> list[Check]:
+    if not here.views.exists():
+        return [Check("views", True, "none yet; a query makes them")]
+    try:
+        views = await viewing.open_views(here.views, read_only=True)
+        position = views.position
+        views.close()
+    except Exception as error:
+        if exits.code(error) is None:
+            raise
+        return [Check("views", False, exits.text(error))]
+    if last is None:
+        return [Check("views", True, f"at position {position}")]
+    if position > last:
+        told = f"at position {position}, but the log ends at {last}: stepfold rebuild"
+        return [Check("views", False, told)]
+    return [Check("views", True, _behind(position, last) + "; a query catches up")]
+
+
+def _behind(position: int, last: int) -> str:
+    return f"{count(max(last - position, 0), 'step')} behind"

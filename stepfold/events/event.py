@@ -58,6 +58,8 @@ class ReasonRequested(_Event, frozen=True, tag="reason.requested/1"):
 
 
 class Reasoned(_Event, frozen=True, tag="reason.finished/1"):
+    """A model answered."""
+
     call: str
     turn: int
     model: str
@@ -89,6 +91,8 @@ class ReasonFailed(_Event, frozen=True, tag="reason.failed/1"):
 
 
 class ToolRequested(_Event, frozen=True, tag="tool.requested/1"):
+    """A tool is to run."""
+
     call: str
     turn: int
     name: str
@@ -104,6 +108,8 @@ class ToolStarted(_Event, frozen=True, tag="tool.started/1"):
 
 
 class ToolReturned(_Event, frozen=True, tag="tool.returned/1"):
+    """The tool did it; `result` is any JSON."""
+
     call: str
     turn: int
     result: Any
@@ -111,6 +117,8 @@ class ToolReturned(_Event, frozen=True, tag="tool.returned/1"):
 
 
 class ToolFailed(_Event, frozen=True, tag="tool.failed/1"):
+    """The tool did not do it, and said so."""
+
     call: str
     turn: int
     reason: str
@@ -135,6 +143,8 @@ class ToolUnknown(_Event, frozen=True, tag="tool.unknown/1"):
 
 
 class RetrievalRequested(_Event, frozen=True, tag="retrieval.requested/1"):
+    """The knowledge is to be searched."""
+
     call: str
     turn: int
     query: str
@@ -143,6 +153,8 @@ class RetrievalRequested(_Event, frozen=True, tag="retrieval.requested/1"):
 
 
 class RetrievalReturned(_Event, frozen=True, tag="retrieval.returned/1"):
+    """What the search found, best first."""
+
     call: str
     turn: int
     passages: tuple[Passage, ...]
@@ -150,6 +162,8 @@ class RetrievalReturned(_Event, frozen=True, tag="retrieval.returned/1"):
 
 
 class RetrievalFailed(_Event, frozen=True, tag="retrieval.failed/1"):
+    """The search gave nothing, for this reason."""
+
     call: str
     turn: int
     reason: str
@@ -166,6 +180,8 @@ class ResponseGiven(_Event, frozen=True, tag="response.given/1"):
 
 
 class ResponseDelivered(_Event, frozen=True, tag="response.delivered/1"):
+    """A channel delivered the answer; `receipt` is its own name of that."""
+
     turn: int
     channel: str
     receipt: str = ""
@@ -182,6 +198,8 @@ class GenerationRequested(_Event, frozen=True, tag="generation.requested/1"):
 
 
 class Generated(_Event, frozen=True, tag="generation.finished/1"):
+    """The model gave JSON that fits the schema."""
+
     call: str
     output: Any
     model: str
@@ -191,6 +209,8 @@ class Generated(_Event, frozen=True, tag="generation.finished/1"):
 
 
 class GenerationFailed(_Event, frozen=True, tag="generation.failed/1"):
+    """It did not; `reason` is a word of ours, `detail` says more."""
+
     call: str
     reason: str
     model: str

@@ -30,7 +30,7 @@ from stepfold.handlers.states import Known, States, advance
 from stepfold.handlers.work import BUSY_S, Desk, Later, is_over
 from stepfold.handlers.worker import Worker
 from stepfold.policy.agent import Agent
-from stepfold.streams.log import Agents, Log, LogConflict, LogUnavailable, Timers
+from stepfold.streams.log import Agents, Log, LogConflict, LogRefused, LogUnavailable, Timers
 
 POISON_MAX = 4
 """After so many failures of the shell itself on one step, its conversation is stopped."""
@@ -228,7 +228,11 @@ class Shell:
         for _ in range(ROUNDS_MAX):
             if request.call not in known.state.open:
                 return known
-            known, _ = await self._hold(known, drafts)
+            try:
+                known, _ = await self._hold(known, drafts)
+            except LogRefused as error:
+                instead = worker.failed(request, "too_large", str(error), retryable=False)
+                drafts = follow(entry, worker.by, (instead,))
         raise Later(BUSY_S, f"lost {ROUNDS_MAX} races in one conversation")
 
     async def _hold(self, known: Known, drafts: Sequence[Draft]) -> tuple[Known, bool]:

@@ -19,7 +19,9 @@ SecondMessage = Literal["wait", "merge", "supersede"]
 
 
 class Limits(Struct, frozen=True, omit_defaults=True):
-    """Per turn unless the name says otherwise. Reaching one is an event with a reason."""
+    """`steps_max`, `cost_usd_max` and `turn_s` are per turn, `calls_max` per answer, `attempts_max`
+    rounds through the models per ask, `call_s` per call. Reaching one is an event with a reason.
+    """
 
     steps_max: int = 12
     calls_max: int = 16

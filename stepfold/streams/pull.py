@@ -17,7 +17,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from stepfold.streams.jetstream import Pulse, acknowledge, give_back
+from stepfold.streams.jetstream import Pulse, acknowledge, give_back, place
 
 EXPIRES_S = 10.0
 WATCH_S = 0.5
@@ -45,6 +45,7 @@ class Pull:
         self._asked = 0
         self._asked_at = 0.0
         self._connections = 0
+        self._calm_at = 0.0
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -80,11 +81,29 @@ class Pull:
         if self._closing:
             await give_back(message, 0)
             return
+        if self._may_be_in_hand(message):
+            await give_back(message, 1.5 * self._pulse_s)
+            return
         task = self._loop.create_task(self._run(message))
         self._tasks.add(task)
         task.add_done_callback(self._done)
         if self._asked <= self._at_once // 4:
             await self._ask()
+
+    def _may_be_in_hand(self, message: Msg) -> bool:
+        """A server that was away longer than `ack_wait` delivers again at once what others still work
+        on. For a while it is left to them: their next sign of life keeps it from being delivered.
+        """
+        self._notice()
+        return self._loop.time() < self._calm_at and place(message)[2] > 1
+
+    def _notice(self) -> None:
+        """Requests die with their connection."""
+        connections = self._client.stats["reconnects"]
+        if connections != self._connections:
+            self._connections = connections
+            self._calm_at = self._loop.time() + 3 * self._pulse_s
+            self._asked = 0
 
     def _told(self, headers: dict[str, str]) -> None:
         """The server ended a request; what it still owed of it is not to be waited for.
@@ -116,13 +135,11 @@ class Pull:
         await self._client.publish(self._subject, msgspec.json.encode(request), reply=self._inbox)
 
     async def _watch(self) -> None:
-        """Requests die with their connection, and may be lost: then ask anew."""
+        """Requests may be lost: then ask anew."""
         while True:
             await asyncio.sleep(WATCH_S)
-            connections = self._client.stats["reconnects"]
-            stale = self._loop.time() - self._asked_at > EXPIRES_S + 2 * WATCH_S
-            if connections != self._connections or stale:
-                self._connections = connections
+            self._notice()
+            if self._loop.time() - self._asked_at > EXPIRES_S + 2 * WATCH_S:
                 self._asked = 0
             try:
                 await self._ask()
