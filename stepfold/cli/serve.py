@@ -69,7 +69,9 @@ async def _serve(
             chosen = await choose_agent(found, parts, agent, script)
             ends = [asyncio.create_task(stop.asked())]
             if VIEWS in roles:
-                ends += await _own_views(found, here, stack, alone=roles == (VIEWS,))
+                owned = await _own_views(found, here, stack, alone=roles == (VIEWS,))
+                roles = roles if owned else tuple(role for role in roles if role != VIEWS)
+                ends += owned
             if working_roles := [role for role in roles if role in ROLES]:
                 await stack.enter_async_context(working(found, parts, roles=working_roles))
             _say(found, here, roles, chosen, json=json)

@@ -126,6 +126,7 @@ class Pull:
 
     async def _ask(self) -> None:
         """Top the standing request up to the room that there is."""
+        self._notice()
         room = self._at_once - len(self._tasks) - self._asked
         if room <= 0 or self._closing or not self._client.is_connected:
             return
@@ -138,7 +139,6 @@ class Pull:
         """Requests may be lost: then ask anew."""
         while True:
             await asyncio.sleep(WATCH_S)
-            self._notice()
             if self._loop.time() - self._asked_at > EXPIRES_S + 2 * WATCH_S:
                 self._asked = 0
             try:

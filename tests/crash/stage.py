@@ -28,6 +28,7 @@ from stepfold.events.event import (
     TurnCancelled,
     Unreadable,
 )
+from stepfold.events.transcript import Heard
 from stepfold.handlers.inbox import Inbox, Message
 from stepfold.projections.conversation import Conversation, replay
 from stepfold.settings import Settings
@@ -168,10 +169,28 @@ class Stage:
         """How often each tool call ran."""
         return Counter(line[4:].partition(" @ ")[0] for line in self.lines if line.startswith("ran "))
 
+    def by_process(self, what: str) -> Counter[str]:
+        """How many lines of a kind each worker process has left."""
+        return Counter(line.split()[-1] for line in self.lines if line.startswith(what))
+
+    async def answers(self, conversation: str) -> list[str]:
+        entries = await self.entries(conversation)
+        return [e.event.text for e in entries if isinstance(e.event, ResponseGiven)]
+
     async def unrecorded(self, conversations: Iterable[str]) -> set[str]:
         """Calls that were asked of the model, and whose answers are not in the log."""
-        return set(self.asked) - {
-            f"{e.conversation}/{e.event.turn} {e.event.call}"
+        return set(self.asked) - set(await self._recorded(conversations))
+
+    async def asked_although_recorded(self, conversations: Iterable[str]) -> set[str]:
+        """Calls that were asked of the model when their answer was in the log already."""
+        recorded = await self._recorded(conversations)
+        asks = (line[6:].split(" @ ") for line in self.lines if line.startswith("asked "))
+        return {call for call, when in asks if float(when.split()[0]) > recorded[call]}
+
+    async def _recorded(self, conversations: Iterable[str]) -> dict[str, float]:
+        """When each answer of the model was recorded."""
+        return {
+            f"{e.conversation}/{e.event.turn} {e.event.call}": e.at.timestamp()
             for name in conversations
             for e in await self.entries(name)
             if isinstance(e.event, Reasoned)
@@ -210,7 +229,9 @@ class Stage:
         assert set(ids.values()) == {1}, ids
 
     async def every_message_is_answered(self, conversation: str) -> None:
+        """Each was heard, once and in order, and the last answer is to the last of them."""
         entries = await self.entries(conversation)
-        heard = [e.event.text for e in entries if isinstance(e.event, MessageReceived)]
-        given = [e.event.text for e in entries if isinstance(e.event, ResponseGiven)]
-        assert given == [f"answer to {text}" for text in heard], [str(e.event) for e in entries]
+        received = [e.event.text for e in entries if isinstance(e.event, MessageReceived)]
+        state = replay(entry.event for entry in entries)
+        assert [i.text for i in state.transcript if isinstance(i, Heard)] == received
+        assert (await self.answers(conversation))[-1] == f"answer to {received[-1]}"

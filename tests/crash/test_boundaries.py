@@ -8,7 +8,7 @@ import pytest
 
 from tests.crash.stage import Stage
 
-WAIT_S = 0.6
+WAIT_S = 0.4
 CONVERSATIONS = ("c1", "c2")
 
 APPENDED = (

@@ -15,7 +15,7 @@ from tests.crash.stage import Stage
 from tests.waiting import eventually
 
 SLOW = bool(os.environ.get("STEPFOLD_SLOW"))
-GONE_S = 60.0 if SLOW else 3.0
+GONE_S = 60.0 if SLOW else 2.0
 WAIT_S = 1.0
 FLUSH_S = 0.5
 """A killed server forgets to whom it handed out what in its last moments."""
@@ -43,9 +43,7 @@ async def test_a_server_that_is_killed_under_load_loses_nothing_and_doubles_noth
         await stage.each_step_once(conversation)
         await stage.every_message_is_answered(conversation)
     assert set(stage.ran.values()) == {1}
-    assert set(stage.asked.values()) == {1}
-    assert len(stage.asked) == 2 * 4 * len(CONVERSATIONS)
-    assert await stage.unknown(CONVERSATIONS) == set()
+    assert await stage.asked_although_recorded(CONVERSATIONS) == set()
 
 
 async def _passes(seconds: float) -> None:
@@ -87,7 +85,7 @@ async def test_while_the_server_is_gone_workers_keep_what_they_paid_for(stage: S
     for conversation in CONVERSATIONS:
         await stage.each_step_once(conversation)
         await stage.every_message_is_answered(conversation)
-    assert set(stage.asked.values()) == {1}, '\n'.join(stage.lines)+stage.said()
+    assert set(stage.asked.values()) == {1}, stage.asked
     assert set(stage.ran.values()) == {1}
     assert await stage.unknown(CONVERSATIONS) == set()
 

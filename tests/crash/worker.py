@@ -29,7 +29,7 @@ from stepfold.policy.agent import Agent, Limits
 from stepfold.providers.model import Call, Prompt, Reply
 from stepfold.settings import Settings
 from stepfold.streams import pull
-from stepfold.streams.jetstream import JetStreamLog, Message
+from stepfold.streams.jetstream import JetStreamLog, Message, place
 from stepfold.tools.tool import ToolSpec
 
 Boundary = Literal["", "before append", "after append", "before ack", "model", "tool", "search"]
@@ -45,7 +45,10 @@ PASSAGE = Passage("facts.md", "Facts", "sha256:" + "1" * 64, 0, 9, "It rains.", 
 
 
 class Plan(Struct, frozen=True):
-    """Die at the `nth` time that `boundary` is met with a step of `kind` (any, when empty)."""
+    """Die at the `nth` time that `boundary` is met with a step of `kind` (any, when empty).
+
+    `again`: whatever was handled is given back once, so that all of it is delivered twice.
+    """
 
     url: str
     effects: str
@@ -57,6 +60,7 @@ class Plan(Struct, frozen=True):
     tool_s: float = 0.0
     roles: tuple[str, ...] = ROLES
     parallel: int = 1
+    again: bool = False
 
 
 class Fate:
@@ -147,11 +151,14 @@ async def at_work(plan: Plan) -> AsyncIterator[Opened]:
     )
     acknowledge = pull.acknowledge
 
-    async def acknowledge_or_die(message: Message) -> None:
+    async def acknowledge_or_not(message: Message) -> None:
         fate.meet("before ack", message.subject.split(".", 3)[3])
-        await acknowledge(message)
+        if plan.again and place(message)[2] == 1:
+            await pull.give_back(message, 0)
+        else:
+            await acknowledge(message)
 
-    pull.acknowledge = acknowledge_or_die
+    pull.acknowledge = acknowledge_or_not
     try:
         async with opened(Settings(folder=Path(), nats_url=plan.url)) as found:
             log = MortalLog(found.client)

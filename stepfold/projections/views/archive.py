@@ -7,10 +7,10 @@ its payload with its address in place of `after`; what is `raw` there is no step
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -18,16 +18,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Raw, Struct
 
-from stepfold.events.names import split_subject
-from stepfold.projections.views.batch import Stored, arranged
+from stepfold.events.names import EventError, split_subject
+from stepfold.projections.views.batch import CHUNK_ROWS, COLUMNS, Stored, arranged
 from stepfold.projections.views.errors import ArchiveRefused
 
-BLOCK_BYTES = 64 * 1024 * 1024
-"""About one row group of DuckDB's (122,880 rows): what fills one goes to the file without a log."""
+BLOCK_BYTES = 4 * 1024 * 1024
+"""A few blocks are alive at a time. Larger ones are slower: they do not stay in the cache."""
 
 _HEADER = r'^\s*\{\s*"(agent|missing)"\s*:'
 _TYPE = re.compile(rb'\s*\{\s*"type"\s*:\s*"([^"/\\]*)')
 _NEWLINE = 10
+_SHORT = 16
+"""Bytes below which a line might be blank; no step is that short."""
 
 
 class _Line(Struct):
@@ -45,47 +47,80 @@ _line = msgspec.json.Decoder(_Line)
 _fields = msgspec.json.Decoder(dict[str, Raw])
 
 
-class Block(Struct, frozen=True):
-    """Some lines of `path`, the first being step `first` of the file."""
+class Archive:
+    """`failure` is what ended the reading, since it happens inside DuckDB."""
 
-    path: Path
-    first: int
-    lines: pa.Array
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.failure: ArchiveRefused | None = None
 
-    def columns(self) -> pa.Table:
-        count = len(self.lines)
-        position = pa.array(np.arange(self.first, self.first + count, dtype=np.int64))
-        return arranged(position, pa.nulls(count, pa.string()), self.lines)
+    def reader(self) -> pa.RecordBatchReader:
+        """The columns of read.sql, pulled by DuckDB's threads while others work on them."""
+        return pa.RecordBatchReader.from_batches(COLUMNS, self._batches())
 
-    def step(self, position: int) -> Stored:
-        """One line as its payload, as far as it has one. ArchiveRefused when it is no line of ours."""
-        text = self.lines[position - self.first].as_py().encode()
+    def find(self, positions: Sequence[int]) -> list[Stored]:
+        """Some steps, as far as each line holds one. Goes through the file again, for these are rare.
+
+        ArchiveRefused when a line is none of ours.
+        """
+        wanted = list(positions)
+        found: list[Stored] = []
+        for first, lines in self._blocks() if wanted else ():
+            while wanted and wanted[0] < first + len(lines):
+                position = wanted.pop(0)
+                found.append(self._step(position, lines[position - first].as_py().encode()))
+        return found
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        try:
+            for first, lines in self._blocks():
+                count = len(lines)
+                position = pa.array(np.arange(first, first + count, dtype=np.int64))
+                table = arranged(position, pa.nulls(count, pa.string()), lines)
+                yield from table.to_batches(max_chunksize=CHUNK_ROWS)
+        except ArchiveRefused as error:
+            self.failure = error
+            raise
+
+    def _blocks(self) -> Iterator[tuple[int, pa.Array]]:
+        """(position of the first, lines that are steps). Headers stand at the beginning only."""
+        first = 1
+        try:
+            with self.path.open("rb") as file:
+                for text in _whole_lines(file):
+                    lines = _not_blank(_lines(text))
+                    if first == 1:
+                        lines = lines.filter(pc.invert(pc.match_substring_regex(lines, _HEADER)))
+                    if len(lines):
+                        yield first, lines
+                        first += len(lines)
+        except OSError as error:
+            raise ArchiveRefused(f"{self.path} cannot be read: {error.strerror}") from error
+        except pa.ArrowInvalid as error:
+            raise ArchiveRefused(
+                f"{self.path} is no archive: a line after step {first - 1} is not UTF-8"
+            ) from error
+
+    def _step(self, position: int, text: bytes) -> Stored:
         try:
             line = _line.decode(text)
             payload = line.raw if line.raw is not None else _payload(text)
-        except msgspec.DecodeError as error:
-            self._refuse(position, str(error))
-        if line.raw is None and not (line.customer and line.conversation):
-            self._refuse(position, "it has no customer and conversation")
-        return Stored(position, line.subject or _subject(line), payload, line.at, False)
-
-    def broken(self, position: int) -> str | None:
-        """What the file says about a step that did not follow the one before it."""
-        claimed = _line.decode(self.lines[position - self.first].as_py().encode()).broken
-        if claimed is None:
-            return None
-        where = claimed if claimed >= 0 else "a step elsewhere"
-        return f"broken chain: this step said it follows {where}, and it did not"
-
-    def _refuse(self, position: int, why: str) -> NoReturn:
-        raise ArchiveRefused(f"{self.path}: step {position} is not a line of an archive: {why}")
+            subject = line.subject or _subject(line)
+        except (msgspec.DecodeError, EventError) as error:
+            raise ArchiveRefused(
+                f"{self.path}: step {position} is not a line of an archive: {error}"
+            ) from error
+        return Stored(position, subject, payload, line.at, chained=False, broken=_broken(line))
 
 
 def _payload(text: bytes) -> bytes:
+    """The line as a payload that can be decoded; its `after` is never looked at."""
     return msgspec.json.encode({"after": Raw(b"0")} | _fields.decode(text))
 
 
 def _subject(line: _Line) -> str:
+    if not (line.customer and line.conversation):
+        raise EventError("it has no customer and conversation")
     kind = line.kind
     if not kind and (found := _TYPE.match(bytes(line.event))):
         kind = found.group(1).decode()
@@ -94,25 +129,16 @@ def _subject(line: _Line) -> str:
     return subject
 
 
-def blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """The steps of the file; headers and blank lines are neither steps nor counted. ArchiveRefused."""
-    first = 1
-    try:
-        with path.open("rb") as file:
-            for text in _whole_lines(file, block_bytes):
-                lines = _steps(_lines(text))
-                if len(lines):
-                    yield Block(path, first, lines)
-                    first += len(lines)
-    except OSError as error:
-        raise ArchiveRefused(f"{path} cannot be read: {error.strerror}") from error
-    except pa.ArrowInvalid as error:
-        raise ArchiveRefused(f"{path} is not an archive: a line near step {first} is not UTF-8") from error
+def _broken(line: _Line) -> str:
+    if line.broken is None:
+        return ""
+    where = f"step {line.broken}" if line.broken >= 0 else "a step elsewhere"
+    return f"broken chain: this step said that it follows {where}, and it did not"
 
 
-def _whole_lines(file: BinaryIO, block_bytes: int) -> Iterator[bytes]:
+def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
     """The file cut at newlines: the part of a line at a block's end is read again with the next."""
-    size = block_bytes
+    size = BLOCK_BYTES
     while text := file.read(size):
         end = text.rfind(b"\n") + 1
         if len(text) < size:
@@ -123,8 +149,8 @@ def _whole_lines(file: BinaryIO, block_bytes: int) -> Iterator[bytes]:
             size *= 2
             continue
         file.seek(end - len(text), 1)
-        yield text[:end] if end < len(text) else text
-        size = block_bytes
+        yield text[:end]
+        size = BLOCK_BYTES
 
 
 def _lines(text: bytes) -> pa.Array:
@@ -138,9 +164,7 @@ def _lines(text: bytes) -> pa.Array:
     return lines
 
 
-def _steps(lines: pa.Array) -> pa.Array:
-    """Only the lines that are steps. Copies nothing when all of them are."""
-    short = pc.less_equal(pc.binary_length(lines), 2)
-    blank = pc.and_(short, pc.equal(pc.utf8_trim_whitespace(lines), "")) if pc.any(short).as_py() else short
-    other = pc.or_(blank, pc.match_substring_regex(lines, _HEADER))
-    return lines.filter(pc.invert(other)) if pc.any(other).as_py() else lines
+def _not_blank(lines: pa.Array) -> pa.Array:
+    if not pc.any(pc.less(pc.binary_length(lines), _SHORT)).as_py():
+        return lines
+    return lines.filter(pc.not_equal(pc.utf8_trim_whitespace(lines), ""))

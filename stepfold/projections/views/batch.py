@@ -23,8 +23,24 @@ from stepfold.events.names import EventError
 CHUNK_ROWS = 4_096
 """Rows in one Arrow batch: DuckDB's threads take one each, so a fold needs several."""
 
-TYPED = ("call", "turn", "model", "name", "reason")
-"""Required fields that read.sql checks by their value, in columns of `tags`."""
+TYPED = (
+    "call",
+    "channel",
+    "collections",
+    "digest",
+    "model",
+    "name",
+    "parts",
+    "passages",
+    "passages_max",
+    "query",
+    "reason",
+    "text",
+    "turn",
+)
+"""Required fields that read.sql checks by their value: never null, and cheap to read. Of the others
+it checks that the key is there.
+"""
 SAME_COLUMN = {"task": "name", "agent": "name"}
 
 COLUMNS = pa.schema(
@@ -41,7 +57,8 @@ COLUMNS = pa.schema(
 class Stored(NamedTuple):
     """A step as it lies in the log. `at` stands in where the payload tells no time.
 
-    Not `chained`: it comes from a file, whose positions are not those that it was fenced on.
+    Not `chained`: it comes from a file, whose positions are not those that it was fenced on. `broken`
+    is then what the file says about a step that did not follow the one before it.
     """
 
     position: int
@@ -49,6 +66,7 @@ class Stored(NamedTuple):
     payload: bytes
     at: datetime
     chained: bool = True
+    broken: str = ""
 
 
 class Row(NamedTuple):
@@ -112,6 +130,8 @@ def reread(step: Stored) -> Row:
         return Row(step.position, step.subject, "{}", step.at, str(error))
     if isinstance(entry.event, Unreadable):
         return unreadable(step, entry.event.reason)
+    if step.broken:
+        return unreadable(step, step.broken)
     return Row(step.position, step.subject, _payload(entry, step.chained), step.at, None)
 
 

@@ -14,14 +14,15 @@ from contextlib import contextmanager
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from stepfold.events.wire import ENVELOPE_VERSION
-from stepfold.projections.views import archive, batch, store
+from stepfold.projections.views import batch, store
+from stepfold.projections.views.archive import Archive
 from stepfold.projections.views.batch import Row, Stored
 from stepfold.projections.views.errors import (
     ArchiveRefused,
@@ -32,8 +33,8 @@ from stepfold.projections.views.errors import (
 )
 from stepfold.projections.views.query import ROWS_MAX, TIMEOUT_S, Answer, Asking
 
-Reading = Callable[[int], Stored]
-"""The step at a position of the batch in hand."""
+Find = Callable[[Sequence[int]], Sequence[Stored]]
+"""The steps at some positions of what is being folded, as they lie in the log."""
 
 UNFIT = "malformed: a field does not fit its column in the views"
 
@@ -53,6 +54,7 @@ class Views:
         self._writer.register("tags_today", batch.tags())
         self._writer.execute("CREATE TEMP TABLE tags AS FROM tags_today")
         self._writer.execute(f"SET VARIABLE envelope = {ENVELOPE_VERSION:d}")
+        self._read, self._chain = store.sql("log/read"), store.sql("log/chain")
         self._position = int(self._value("SELECT position FROM log.checkpoint"))
 
     @classmethod
@@ -97,25 +99,35 @@ class Views:
         if not steps:
             return
 
-        def step(position: int) -> Stored:
-            return Stored(*steps[bisect_left(steps, position, key=itemgetter(0))])
+        def find(positions: Sequence[int]) -> list[Stored]:
+            return [
+                Stored(*steps[bisect_left(steps, position, key=itemgetter(0))])
+                for position in positions
+            ]
 
         with self._writing:
             table = batch.columns(steps)
             self._check_order(table["position"])
-            self._fold(table, step)
+            try:
+                self._fold(table, find)
+            except ViewsFull:
+                # Queries share the memory with the fold, which comes first: they give way, once.
+                self._asking.interrupt()
+                self._fold(table, find)
 
     def load_archive(self, path: Path) -> None:
-        """All steps of a JSONL archive, into views that are empty. ArchiveRefused."""
+        """All steps of a JSONL archive, or none, into views that are empty. ArchiveRefused."""
         with self._writing:
             if self._position:
                 raise ArchiveRefused(
                     f"the views at {self.path} are at position {self._position}; an archive goes"
-                    f" into empty ones: {store.REBUILD} --from {path}"
+                    f" into empty ones: {store.REBUILD}"
                 )
-            for block in archive.blocks(path):
-                self._fold(block.columns(), block.step, block.broken)
-            self._writer.execute("CHECKPOINT")
+            file = Archive(path)
+            try:
+                self._fold(file.reader(), file.find)
+            except duckdb.Error as error:
+                raise file.failure or error from error
 
     def hash(self) -> str:
         """Equal for equal views, however their steps came in."""
@@ -147,31 +159,21 @@ class Views:
         if not pc.all(pc.less(column[:-1], column[1:])).as_py():
             raise BatchRefused(f"the positions of the batch from {first} do not increase")
 
-    def _fold(
-        self, table: pa.Table, step: Reading, broken: Callable[[int], str | None] | None = None
-    ) -> None:
+    def _fold(self, source: pa.Table | pa.RecordBatchReader, find: Find) -> None:
         try:
-            try:
-                self._keep(table, step, broken)
-            except duckdb.OutOfMemoryException:
-                # Queries share the limit with the fold, which comes first: they give way, once.
-                self._asking.interrupt()
-                self._keep(table, step, broken)
+            with self._transaction():
+                self._writer.execute(f"SET VARIABLE checkpoint = {self._position:d}::BIGINT")
+                self._insert(source)
+                self._reread(find)
+                self._check_chain(find)
+                self._writer.execute(store.sql("log/checkpoint"))
+                position = int(self._value("SELECT position FROM log.checkpoint"))
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise ViewsFull(
-                f"the batch from {table['position'][0]} did not fit into the views at {self.path}"
-                f" and nothing of it is kept: {error}"
+                f"the steps after {self._position} did not fit into the views at {self.path}, and"
+                f" none of them is kept: {error}"
             ) from error
-        self._position = table["position"][-1].as_py()
-
-    def _keep(
-        self, table: pa.Table, step: Reading, broken: Callable[[int], str | None] | None
-    ) -> None:
-        with self._transaction():
-            self._stage("CREATE OR REPLACE TEMP TABLE staged AS", table)
-            self._reread(step, broken)
-            self._check_chain(step)
-            self._writer.execute(store.sql("log/keep"))
+        self._position = position
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -183,54 +185,56 @@ class Views:
             raise
         self._writer.execute("COMMIT")
 
-    def _stage(self, into: str, table: pa.Table) -> None:
-        self._writer.register("batch", table)
-        self._writer.execute(f"{into} {store.sql('log/read')}")
+    def _insert(self, source: pa.Table | pa.RecordBatchReader) -> None:
+        self._writer.register("batch", source)
+        self._writer.execute(f"INSERT INTO log.steps {self._read}")
         self._writer.unregister("batch")
 
-    def _reread(self, step: Reading, broken: Callable[[int], str | None] | None) -> None:
-        odd = [step(position) for position in self._odd()]
-        if not odd:
-            return
-        rows = []
-        for one in odd:
-            reason = broken(one.position) if broken else None
-            rows.append(batch.unreadable(one, reason) if reason else batch.reread(one))
-        self._replace(rows)
-        self._replace([batch.unreadable(step(position), UNFIT) for position in self._odd()])
+    def _reread(self, find: Find) -> None:
+        self._replace([batch.reread(step) for step in find(self._odd())])
+        self._replace([batch.unreadable(step, UNFIT) for step in find(self._odd())])
 
     def _odd(self) -> list[int]:
-        found = self._writer.execute("SELECT position FROM staged WHERE odd ORDER BY position")
+        found = self._writer.execute(
+            "SELECT position FROM log.steps"
+            " WHERE position > getvariable('checkpoint') AND error = '' ORDER BY position"
+        )
         return [position for (position,) in found.fetchall()]
 
     def _replace(self, rows: Sequence[Row]) -> None:
         if rows:
-            positions = [row.position for row in rows]
-            self._writer.execute("DELETE FROM staged WHERE position IN (FROM unnest(?))", [positions])
-            self._stage("INSERT INTO staged", batch.rows(rows))
+            self._writer.execute(
+                "DELETE FROM log.steps WHERE position IN (FROM unnest(?))",
+                [[row.position for row in rows]],
+            )
+            self._insert(batch.rows(rows))
 
-    def _check_chain(self, step: Reading) -> None:
+    def _check_chain(self, find: Find) -> None:
         """A step that skips one is refused; one that was not fenced is unreadable, as for readers.
 
         When all of the log was read, what a step skips was removed from it, and is no gap of ours.
         """
-        rows = []
+        if not self._writer.execute(
+            "FROM log.steps WHERE position > getvariable('checkpoint') AND after >= 0 LIMIT 1"
+        ).fetchall():
+            return
+        reasons = {}
         for position, customer, conversation, after, before in self._writer.execute(
-            store.sql("log/chain")
+            self._chain
         ).fetchall():
             if before < after < position and not self._from_start:
                 raise ChainBroken(
                     f"conversation {customer}/{conversation}: step {position} follows {after}, but"
                     f" the last one in the views at {self.path} is {before}; {store.REBUILD}"
                 )
-            reason = (
+            reasons[position] = (
                 f"broken chain: step {position} says it follows {after}, but it follows {before};"
                 " somebody published to steps.> without the fence, or steps were removed"
             )
-            rows.append(batch.unreadable(step(position), reason))
-        self._replace(rows)
+        steps = find(list(reasons))
+        self._replace([batch.unreadable(step, reasons[step.position]) for step in steps])
 
-    def _value(self, sql: str) -> object:
+    def _value(self, sql: str) -> Any:
         ((value,),) = self._writer.execute(sql).fetchall()
         return value
 

@@ -1,11 +1,11 @@
--- The staged steps that do not follow the last step of their conversation. `after` is null
+-- The new steps that do not follow the last step of their conversation. `after` is null
 -- where it is not known: in an archive, and in a payload that cannot be read.
 WITH linked AS (
     SELECT
         position, customer, conversation, after,
         lag(position) OVER (PARTITION BY customer, conversation ORDER BY position) AS before
-    FROM staged
-    WHERE conversation <> ''
+    FROM log.steps
+    WHERE position > getvariable('checkpoint') AND conversation <> ''
 )
 SELECT
     linked.position, linked.customer, linked.conversation, linked.after,

@@ -1,7 +1,8 @@
 -- What the views keep of each step in `batch`: (position, subject, payload, delivered_at, reason).
 -- `subject` is null for a line of an archive, which has the address inside and no `after`.
--- `odd` rows are for Python to read: an old or unknown tag, invalid JSON, a field missing or of a
--- type that does not fit. They come back with `delivered_at`, and `reason` if they are unreadable.
+-- Where `error` is empty Python must read: an old or unknown tag, invalid JSON, a field missing or
+-- of a type that does not fit. Those come back with `delivered_at`, and with `reason` when they are
+-- unreadable.
 WITH envelopes AS (
     SELECT
         position, subject, delivered_at, reason,
@@ -23,13 +24,15 @@ events AS (
             "usage": {
                 "input": "BIGINT", "output": "BIGINT", "cached": "BIGINT", "thinking": "BIGINT"
             },
-            "elapsed_ms": "DOUBLE", "passages": [{"score": "DOUBLE"}]
+            "elapsed_ms": "DOUBLE", "passages": [{"score": "DOUBLE"}], "parts": [{"type": "VARCHAR"}],
+            "text": "VARCHAR", "digest": "VARCHAR", "channel": "VARCHAR", "query": "VARCHAR",
+            "collections": ["VARCHAR"], "passages_max": "BIGINT"
         }') AS x
     FROM envelopes
 )
 SELECT
     position,
-    coalesce(e."at", delivered_at) AS recorded_at,
+    coalesce(e."at", delivered_at, TIMESTAMP 'epoch') AS recorded_at,
     coalesce(if(subject IS NULL, e.customer, address[2]), '') AS customer,
     coalesce(if(subject IS NULL, e.conversation, address[3]), '') AS conversation,
     coalesce(tags.kind, array_to_string(address[4:], '.'), '') AS kind,
@@ -37,7 +40,43 @@ SELECT
     e.cause AS cause,
     e."by" AS author,
     e.trace AS trace,
-    reason AS error,
+    CASE
+        WHEN reason IS NOT NULL THEN reason
+        WHEN coalesce(
+            e.id <> try_cast(e.id AS UUID)::VARCHAR
+            OR e."at" IS NULL
+            OR coalesce(e.blob, '') <> ''
+            OR tags.tag IS NULL
+            OR coalesce(e.v, 1) > getvariable('envelope')
+            OR CASE
+                WHEN subject IS NULL THEN
+                    e.customer IS NULL OR e.conversation IS NULL
+                    OR e.kind IS NOT NULL OR e.broken IS NOT NULL
+                ELSE
+                    (delivered_at IS NULL AND coalesce(e.after < 0, true))
+                    OR subject <> concat('steps.', address[2], '.', address[3], '.', tags.kind)
+            END
+            OR (tags.needs_call AND x.call IS NULL)
+            OR (tags.needs_name AND coalesce(x.name, x.task, x.agent) IS NULL)
+            OR (tags.needs_turn AND x.turn IS NULL)
+            OR (tags.needs_model AND x.model IS NULL)
+            OR (tags.needs_reason AND x.reason IS NULL)
+            OR (tags.needs_parts AND x.parts IS NULL)
+            OR (tags.needs_passages AND x.passages IS NULL)
+            OR (tags.needs_text AND x.text IS NULL)
+            OR (tags.needs_digest AND x.digest IS NULL)
+            OR (tags.needs_channel AND x.channel IS NULL)
+            OR (tags.needs_query AND x.query IS NULL)
+            OR (tags.needs_collections AND x.collections IS NULL)
+            OR (tags.needs_passages_max AND x.passages_max IS NULL)
+            OR (x.cost_usd IS NOT NULL AND try_cast(x.cost_usd AS DECIMAL(38, 12)) IS NULL)
+            OR CASE
+                WHEN tags.others IS NOT NULL THEN NOT list_has_all(json_keys(e.event), tags.others)
+                ELSE false
+            END,
+            true
+        ) THEN ''
+    END AS error,
     e.event AS event,
     x.call AS call,
     x.turn AS turn,
@@ -55,32 +94,6 @@ SELECT
     x.elapsed_ms AS elapsed_ms,
     len(x.passages) AS passages,
     list_max(list_transform(x.passages, lambda passage: passage.score)) AS best_score,
-    e.after AS after,
-    reason IS NULL AND coalesce(
-        e.id <> try_cast(e.id AS UUID)::VARCHAR
-        OR e."at" IS NULL
-        OR coalesce(e.blob, '') <> ''
-        OR tags.tag IS NULL
-        OR coalesce(e.v, 1) > getvariable('envelope')
-        OR CASE
-            WHEN subject IS NULL THEN
-                e.customer IS NULL OR e.conversation IS NULL
-                OR e.kind IS NOT NULL OR e.broken IS NOT NULL
-            ELSE
-                (delivered_at IS NULL AND coalesce(e.after < 0, true))
-                OR subject <> concat('steps.', address[2], '.', address[3], '.', tags.kind)
-        END
-        OR (tags.needs_call AND x.call IS NULL)
-        OR (tags.needs_turn AND x.turn IS NULL)
-        OR (tags.needs_model AND x.model IS NULL)
-        OR (tags.needs_name AND coalesce(x.name, x.task, x.agent) IS NULL)
-        OR (tags.needs_reason AND x.reason IS NULL)
-        OR (x.cost_usd IS NOT NULL AND try_cast(x.cost_usd AS DECIMAL(38, 12)) IS NULL)
-        OR CASE
-            WHEN tags.others IS NOT NULL THEN NOT list_has_all(json_keys(e.event), tags.others)
-            ELSE false
-        END,
-        true
-    ) AS odd
+    e.after AS after
 FROM events
 LEFT JOIN tags ON tags.tag = x.type

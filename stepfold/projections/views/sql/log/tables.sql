@@ -29,7 +29,8 @@ CREATE TABLE log.steps (
     cost_usd DECIMAL(38, 12),
     elapsed_ms DOUBLE,
     passages BIGINT,
-    best_score DOUBLE
+    best_score DOUBLE,
+    after BIGINT  -- no part of what is shown: a file of the same steps has none
 );
 
 -- The last position of each conversation: what the next step of it must say it follows.

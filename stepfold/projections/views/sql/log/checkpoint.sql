@@ -1,0 +1,18 @@
+-- The new steps become part of the views. The caller's transaction makes it all or nothing.
+MERGE INTO log.tails
+USING (
+    SELECT customer, conversation, max(position) AS position
+    FROM log.steps
+    WHERE position > getvariable('checkpoint') AND conversation <> ''
+    GROUP BY ALL
+) AS heads
+USING (customer, conversation)
+WHEN MATCHED THEN UPDATE SET position = heads.position
+WHEN NOT MATCHED THEN INSERT VALUES (heads.customer, heads.conversation, heads.position);
+
+UPDATE log.checkpoint
+SET position = (
+    SELECT coalesce(max(position), getvariable('checkpoint'))
+    FROM log.steps
+    WHERE position > getvariable('checkpoint')
+);
