@@ -1,7 +1,7 @@
 """Introduces the rooms to each other: the only place, with `settings`, that names concrete classes.
 
-    async with opened(settings) as ledger:            the log, the agents, the inbox
-        async with working(ledger, Parts(...)):       workers on it, until the block ends
+async with opened(settings) as ledger:            the log, the agents, the inbox
+    async with working(ledger, Parts(...)):       workers on it, until the block ends
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ async def _observing(
     if not observers:
         yield
         return
-    from stepfold.streams.bus import Bus  # noqa: PLC0415  (FastStream takes a second to import)
+    from stepfold.streams.bus import Bus  # FastStream takes a second to import
 
     bus = Bus(found.url, name=name, whole=found.log.whole)
     for observer in observers:
@@ -220,9 +220,7 @@ async def _observing(
         await bus.stop()
 
 
-async def _prepare(
-    found: Opened, name: str, kinds: tuple[str, ...], ack_wait_s: float
-) -> None:
+async def _prepare(found: Opened, name: str, kinds: tuple[str, ...], ack_wait_s: float) -> None:
     filters = [f"steps.*.*.{kind}" for kind in kinds]
     await jetstream.prepare_consumer(found.client, STEPS, name, filters, ack_wait_s=ack_wait_s)
 

@@ -3,7 +3,7 @@
     @pytest.mark.replay("logs/*.jsonl")          each conversation of each file is a case; it fails
     def test_logs(replayed): ...                 by itself when a decision does not follow again
 
-    async def test_mine(stepfold): ...           a nats-server on a free port, in a folder of its own
+    async def test_mine(stepfold): ...           a nats-server of its own, on a free port
 
 Nothing of stepfold is imported before a test asks for it.
 """
@@ -20,8 +20,8 @@ import pytest
 
 if TYPE_CHECKING:
     from stepfold.app import Opened, Parts
-    from stepfold.events.envelope import Entry
     from stepfold.evaluation.replay import Report
+    from stepfold.events.envelope import Entry
     from stepfold.handlers.decide import Veto
     from stepfold.knowledge.knowledge import Knowledge
     from stepfold.policy.agent import Agent
@@ -76,7 +76,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ]
     if not any(metafunc.definition.iter_markers("replay")):
         return
-    if "replayed" not in metafunc.fixturenames:
+    if "replayed" not in metafunc.fixturenames:  # the test does not look at it: it is a case too
         metafunc.fixturenames.append("replayed")
     metafunc.parametrize("replayed", cases, ids=_name, indirect=True)
 
@@ -127,8 +127,11 @@ def _replay(case: Case) -> Replayed:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
-    found = getattr(item, "funcargs", {}).get("replayed")
-    if isinstance(found, Replayed) and found.differences:
+    case = item.callspec.params.get("replayed") if hasattr(item, "callspec") else None
+    if not isinstance(case, Case):
+        return
+    found = getattr(item, "funcargs", {}).get("replayed") or _replay(case)
+    if found.differences:
         pytest.fail(
             f"{found.path}: {found.differences} of {found.decisions} decisions of conversation"
             f" {found.conversation} do not follow again; the first:\n{found.diff}",

@@ -44,6 +44,11 @@ class Server:
         """kill -9."""
         self._end(signal.SIGKILL)
 
+    def pause(self) -> None:
+        """It takes what is sent and answers nothing, until it is killed."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
     def stop(self) -> None:
         self._end(signal.SIGTERM)
 

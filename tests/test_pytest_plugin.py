@@ -14,7 +14,7 @@ from stepfold.testing import AGENT, PASSAGE, Arrangement, Passages
 pytest_plugins = "pytester"
 
 INSTALLED = any(found.name == "stepfold" for found in entry_points(group="pytest11"))
-PLAIN = ["-p", "no:randomly", "-p", "no:cacheprovider"]
+PLAIN = [f"-pno:{name}" for name in ("asyncio", "cacheprovider", "hypothesispytest", "randomly")]
 OPTIONS = PLAIN if INSTALLED else [*PLAIN, "-p", "stepfold.pytest_plugin"]
 SEARCH = Reply(calls=(Call("search", {"query": "open"}),))
 
@@ -46,13 +46,13 @@ def write(pytester: pytest.Pytester, log: bytes, test: str = REPLAYS) -> None:
 
 
 def run(pytester: pytest.Pytester) -> pytest.RunResult:
-    return pytester.runpytest_subprocess("--strict-markers", *OPTIONS)
+    return pytester.runpytest_inprocess("--strict-markers", *OPTIONS)
 
 
 def test_each_recorded_conversation_is_a_case(pytester: pytest.Pytester, recorded: bytes) -> None:
     write(pytester, recorded)
 
-    found = pytester.runpytest_subprocess("-v", *OPTIONS)
+    found = pytester.runpytest_inprocess("-v", *OPTIONS)
 
     found.assert_outcomes(passed=1)
     found.stdout.fnmatch_lines(["*hours.jsonl-acme/c1* PASSED*"])

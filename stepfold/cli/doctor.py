@@ -132,7 +132,7 @@ async def _running(here: Settings) -> list[Check]:
     if not here.nats_url:
         try:
             here = replace(here, nats_url=server.url(here.folder))
-        except server.ServerError:
+        except (server.ServerError, OSError):
             none = Check("server", True, "none runs in this folder; a command starts its own")
             return [none, *await _views_file(here, None)]
     checks: list[Check] = []

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stepfold import __version__, settings
-from stepfold.app import EVERYTHING, ROLES, TOLD, VIEWS, Opened, Parts, opened, working
-from stepfold.cli.exits import STOPPED, hide_password
+from stepfold.app import EVERYTHING, TOLD, VIEWS, Opened, Parts, opened, working
+from stepfold.cli.exits import STOPPED, hide_password, text
 from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script
 from stepfold.cli.screen import paragraph, say, say_json, warn
 from stepfold.cli.stop import Stop
-from stepfold.cli.viewing import viewing
+from stepfold.cli.viewing import own_views
 from stepfold.cli.workers import choose_agent, parts_of, told_knowledge
 from stepfold.policy.agent import Agent
 from stepfold.settings import Settings
@@ -69,10 +70,11 @@ async def _serve(
             chosen = await choose_agent(found, parts, agent, script)
             ends = [asyncio.create_task(stop.asked())]
             if VIEWS in roles:
-                owned = await _own_views(found, here, stack, alone=roles == (VIEWS,))
-                roles = roles if owned else tuple(role for role in roles if role != VIEWS)
-                ends += owned
-            if working_roles := [role for role in roles if role in ROLES]:
+                alone = roles == (VIEWS,)
+                views = await stack.enter_async_context(_viewing(found, here, alone=alone))
+                ends += [views] if alone and views is not None else []
+                roles = roles if views is not None else _without(VIEWS, roles)
+            if working_roles := _without(VIEWS, roles):
                 await stack.enter_async_context(working(found, parts, roles=working_roles))
             _say(found, here, roles, chosen, json=json)
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -84,19 +86,37 @@ async def _serve(
         raise typer.Exit(STOPPED) from None
 
 
-async def _own_views(
-    found: Opened, here: Settings, stack: AsyncExitStack, *, alone: bool
-) -> list[asyncio.Task[None]]:
-    """One process owns them. Another one that has more to do goes on without."""
-    from stepfold.projections.views import ViewsBusy
+def _without(role: str, roles: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(each for each in roles if each != role)
 
+
+@asynccontextmanager
+async def _viewing(
+    found: Opened, here: Settings, *, alone: bool
+) -> AsyncIterator[asyncio.Task[None] | None]:
+    """Own the views in a task. What breaks them ends a process that does nothing else; where
+    workers run too they go on without, and that is said.
+    """
+    ready = asyncio.Event()
+    views = asyncio.create_task(own_views(found, here, ready))
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait((views, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
     try:
-        return [await stack.enter_async_context(viewing(found, here))]
-    except ViewsBusy as error:
-        if alone:
-            raise
-        warn(f"without the views: {error}")
-        return []
+        if not alone:
+            views.add_done_callback(_say_without_views)
+        elif views.done():
+            views.result()
+        yield None if views.done() else views
+    finally:
+        views.cancel()
+        await asyncio.gather(views, return_exceptions=True)
+
+
+def _say_without_views(views: asyncio.Task[None]) -> None:
+    error = None if views.cancelled() else views.exception()
+    if error is not None:
+        warn(f"without the views: {text(error)}")
 
 
 def _say(

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,19 +65,14 @@ class Told(Struct, frozen=True):
 # -- owning -------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def viewing(found: Opened, here: Settings) -> AsyncIterator[asyncio.Task[None]]:
-    """Own the views until the block ends. The task ends only with an error: what broke them."""
+async def own_views(found: Opened, here: Settings, ready: asyncio.Event) -> None:
+    """Follow the log and answer questions, until cancelled or broken; `ready` is set in between."""
     views = await open_views(here.views)
     try:
         views.check_tail(await found.log.last())
-        following = asyncio.create_task(_follow(found, views))
-        try:
-            async with ask.serve(found.client, QUERIES, _Answers(views).answer):
-                yield following
-        finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+        async with ask.serve(found.client, QUERIES, _Answers(views).answer):
+            ready.set()
+            await _follow(found, views)
     finally:
         await asyncio.to_thread(views.close)
 

@@ -22,6 +22,8 @@ NAME = "extractive"
 SENTENCES_MAX = 3
 COVERAGE_MIN = 0.5
 """The share of the question's weight that the quoted sentences must hold to count as an answer."""
+KEY_WORDS_MAX = 12
+"""How many of the question's words are held against an answer."""
 GAIN_MIN = 0.15
 """The share that each further sentence must add."""
 CONTEXT = 0.7
@@ -32,7 +34,7 @@ NOTHING_TO_SEARCH = "I am an extractive model: I can only quote from knowledge, 
 LEAD = "From the knowledge base:"
 
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
-_SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?]+(?=\s|$)|(?=\n)|$)|[^.!?\n]+[.!?]")
+_SENTENCE = re.compile(r"(?:[^.!?\n]|[.!?](?=[^\s.!?]))+[.!?]*")
 _COMMON = frozenset(
     "a about after all also am an and any are as at be been but by can could did do does for from"
     " get had has have hello help hi how i if in into is it its just know let like many me much my"
@@ -65,9 +67,8 @@ class ExtractiveModel:
 
 def answer(question: str, passages: Iterable[Passage]) -> Reply:
     """The best sentences for `question`, quoted and cited; or a Reply that says there is none."""
-    wanted = stems(question)
     sentences = [s for passage in passages for s in _sentences(passage)]
-    weight = _weights(wanted, sentences)
+    weight = _weights(question, sentences)
     chosen, missing = _choose(sentences, weight)
     if not chosen or sum(missing.values()) > (1 - COVERAGE_MIN) * sum(weight.values()):
         return Reply(text=NO_ANSWER)
@@ -77,8 +78,12 @@ def answer(question: str, passages: Iterable[Passage]) -> Reply:
 
 def stems(text: str) -> frozenset[str]:
     """The words of `text` that can carry an answer, cut to a crude stem."""
+    return frozenset(_stems(text))
+
+
+def _stems(text: str) -> Iterator[str]:
     words = (word.lower() for word in _WORD.findall(text))
-    return frozenset(_stem(word) for word in words if word not in _COMMON)
+    return (_stem(word) for word in words if word not in _COMMON)
 
 
 def _stem(word: str) -> str:
@@ -101,10 +106,22 @@ def _sentences(passage: Passage) -> Iterator[Sentence]:
             yield Sentence(passage, text, own, (title | heading) - own)
 
 
-def _weights(wanted: frozenset[str], sentences: list[Sentence]) -> dict[str, float]:
-    """A rare word tells more than one that stands in every sentence; one that is nowhere, most."""
-    seen = Counter(stem for s in sentences for stem in s.own & wanted)
-    return {stem: math.log(1 + len(sentences) / (1 + seen[stem])) for stem in sorted(wanted)}
+def _weights(question: str, sentences: list[Sentence]) -> dict[str, float]:
+    """A rare word tells more than one that stands in every sentence; one that is nowhere, most.
+
+    A long message tells a story around its question: only its KEY_WORDS_MAX words of most weight
+    are held against the answer, and none that the passages, found for the whole of it, lack.
+    """
+    said = Counter(_stems(question))
+    seen = Counter(stem for s in sentences for stem in s.own & said.keys())
+    weight = {
+        stem: math.log(1 + len(sentences) / (1 + seen[stem])) * math.sqrt(said[stem])
+        for stem in sorted(said)
+    }
+    if len(weight) <= KEY_WORDS_MAX:
+        return weight
+    found = sorted((stem for stem in weight if seen[stem]), key=lambda s: (-weight[s], s))
+    return {stem: weight[stem] for stem in found[:KEY_WORDS_MAX]}
 
 
 def _choose(
@@ -115,7 +132,7 @@ def _choose(
     """
     chosen: list[Sentence] = []
     missing = dict(weight)
-    while len(chosen) < SENTENCES_MAX:
+    while sum(missing.values()) > 0 and len(chosen) < SENTENCES_MAX:
         best = max(sentences, key=lambda s: _gain(s, missing), default=None)
         if best is None or _gain(best, missing) < GAIN_MIN * sum(weight.values()):
             break

@@ -26,7 +26,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 
 from stepfold.events.envelope import Draft, Entry, kind, record
-from stepfold.events.names import conversation_filter, token
+from stepfold.events.names import EventError, conversation_filter, token
 from stepfold.events.wire import attach, blob, decode, detach, encode, encode_event, subject
 from stepfold.policy.agent import Agent, decode_agent, digest, encode_agent
 from stepfold.streams.config import (
@@ -60,18 +60,19 @@ AT = "Stepfold-At"
 SCHEDULE = "Nats-Schedule"
 SCHEDULE_TARGET = "Nats-Schedule-Target"
 
-Connection = Client
 Message = Msg
 log = logging.getLogger("stepfold.nats")
+FULL = frozenset({10023, 10047, 10077})
+"""The store has reached its limit."""
 CONFLICTS = frozenset({10071, 10164})
 """Somebody else was first; an append to this conversation is under way."""
 TIMEOUT_S = 5.0
 CONNECT_S = 5.0
+RECONNECT_S = 0.2
 BLOB_S = 30.0
 LOOK_S = 0.5
 """How often a follower looks whether its connection is still the one it started on."""
 TRIES = 3
-CONNECT_S = 5.0
 CHECKED = (
     "subjects",
     "storage",
@@ -100,9 +101,6 @@ AWAY = (
 )
 
 
-log = logging.getLogger("stepfold.log")
-
-
 class _Error(Struct, frozen=True):
     code: int = 0
     err_code: int = 0
@@ -118,10 +116,15 @@ class _Ack(Struct, frozen=True):
 _ack = msgspec.json.Decoder(_Ack)
 
 
-class _Client(Client):
+class Connection(Client):
     """nats-py's client with its header parsing made quick: theirs looks at every character of every
     name, which is a third of the time of reading a log back. Server headers are plain ASCII.
+
+    A killed server forgets what it handed out in its last moments, and hands it out as if for the
+    first time: what was stored before `back_at` may have been handled already.
     """
+
+    back_at = datetime.min.replace(tzinfo=UTC)
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
@@ -133,17 +136,12 @@ class _Client(Client):
         }
 
 
-async def _on_error(error: Exception) -> None:
-    """Reconnecting is nats-py's own business; what matters to a caller, the caller is told."""
-    log.debug("NATS: %s", error)
-
-
 @asynccontextmanager
 async def connect(
     url: str, *, name: str = "stepfold", within_s: float = CONNECT_S
-) -> AsyncIterator[Client]:
+) -> AsyncIterator[Connection]:
     """A connection that never gives up reconnecting; LogUnavailable when there is no server now."""
-    client = Client()
+    client = Connection()
     told = _Told(client, url)
     try:
         async with asyncio.timeout(within_s):
@@ -151,14 +149,14 @@ async def connect(
                 url,
                 name=name,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=0.2,  # type: ignore[arg-type]  (it is slept, whole or not)
+                reconnect_time_wait=RECONNECT_S,  # type: ignore[arg-type]
                 error_cb=told.error,
                 disconnected_cb=told.lost,
                 reconnected_cb=told.back,
             )
     except (OSError, nats.errors.Error, TimeoutError) as error:
-        why = told.last or error
-        raise LogUnavailable(f"no NATS server answers at {url}: {why or 'timed out'}") from error
+        why = str(told.last or error) or "timed out"
+        raise LogUnavailable(f"no NATS server answers at {url}: {why}") from error
     try:
         yield client
     finally:
@@ -168,7 +166,7 @@ async def connect(
 class _Told:
     """What the client tells of its connection: once when it is lost, once when it is back."""
 
-    def __init__(self, client: Client, url: str) -> None:
+    def __init__(self, client: Connection, url: str) -> None:
         self.last: Exception | None = None
         self._client = client
         self._url = url
@@ -179,10 +177,15 @@ class _Told:
         log.log(level, "NATS at %s: %s: %s", self._url, type(error).__name__, error)
 
     async def lost(self) -> None:
+        """A request whose answer cannot come any more fails now, not when its time is over."""
+        for answer in self._client._resp_map.values():
+            if not answer.done():
+                answer.set_exception(nats.errors.ConnectionReconnectingError())
         if not self._client.is_closed:
             log.warning("the connection to NATS at %s is lost: trying again", self._url)
 
     async def back(self) -> None:
+        self._client.back_at = datetime.now(UTC)
         log.warning("connected to NATS at %s again", self._url)
 
 
@@ -317,9 +320,10 @@ class JetStreamLog:
             return ack.seq if not ack.duplicate and ack.seq > after else None
         if ack.error.err_code in CONFLICTS:
             return None
-        raise LogUnavailable(
-            f"the log did not take {subject}: {ack.error.description} ({ack.error.err_code})"
-        )
+        why = f"{ack.error.description} ({ack.error.err_code})"
+        if ack.error.err_code in FULL:
+            why = f"its store is full, make room or raise max_file_store: {why}"
+        raise LogUnavailable(f"the log did not take {subject}: {why}")
 
     async def _publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> _Ack:
         for attempt in itertools.count(1):
@@ -427,7 +431,14 @@ class JetStreamLog:
             async for batch in batches:
                 for stored in batch:
                     payload = await self.whole(stored.payload)
-                    yield decode(stored.subject, payload, position=stored.position, at=stored.at)
+                    try:
+                        entry = decode(
+                            stored.subject, payload, position=stored.position, at=stored.at
+                        )
+                    except EventError as error:
+                        log.warning("position %d is left out: %s", stored.position, error)
+                        continue
+                    yield entry
 
     async def bury(self, entry: Entry, reason: str) -> None:
         event = encode_event(entry.event)
@@ -651,6 +662,8 @@ class Pulse:
 def _away(client: Client, error: Exception) -> str:
     where = client.connected_url.netloc if client.connected_url else "nowhere"
     what = "connected" if client.is_connected else "not connected"
+    if client.is_connected and isinstance(error, TimeoutError):
+        what += ", but it does not answer: is its disk full? see its log"
     return f"the log is away ({what}, server {where}): {type(error).__name__} {error}".rstrip()
 
 

@@ -49,6 +49,8 @@ class Lanes:
 
         async def handle(message: Message) -> float | None:
             position, at, deliveries = place(message)
+            if at < self._client.back_at:
+                deliveries = max(deliveries, 2)
             try:
                 payload = await self._whole(message.data)
                 entry = decode(message.subject, payload, position=position, at=at)

@@ -35,6 +35,8 @@ READY_S = 20.0
 STOP_S = 10.0
 WATCH_S = 0.1
 AGAIN_S = 1.0
+ROOM_BYTES = 4 * 1024 * 1024
+"""With less room than this on its disk a write of the server may have failed."""
 _PR_SET_PDEATHSIG = 1
 log = logging.getLogger("stepfold.server")
 
@@ -90,20 +92,34 @@ class _Owned:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        self._process = await _start(self._folder, self._durability)
+        try:
+            self._process = await _start(self._folder, self._durability)
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
 
     async def watch(self) -> None:
-        """Start it again whenever it has died: what it acknowledged is in the folder."""
+        """Start it again whenever it has died, what it acknowledged is in the folder; and when its
+        disk has room again: a stream that could not write once takes nothing more.
+        """
+        was_full = False
         while True:
             await asyncio.sleep(WATCH_S)
-            if self._process is None or self._process.poll() is None:
-                continue
-            log.warning("nats-server ended (%d): starting it again", self._process.returncode)
-            try:
-                await self.start()
-            except ServerError as error:
-                log.error("%s", error)
-                await asyncio.sleep(AGAIN_S)
+            full = shutil.disk_usage(self._folder).free < ROOM_BYTES
+            if full and not was_full:
+                log.error("the disk of %s is full: make room, steps wait until then", self._folder)
+            if was_full and not full:
+                await self.stop()
+            was_full = full
+            if self._process is not None and self._process.poll() is not None:
+                await self._again(self._process.returncode)
+
+    async def _again(self, code: int) -> None:
+        log.warning("nats-server ended (%d): starting it again", code)
+        try:
+            await self.start()
+        except ServerError as error:
+            log.error("%s", error)
+            await asyncio.sleep(AGAIN_S)
 
     async def stop(self) -> None:
         if self._process is not None:
@@ -115,10 +131,14 @@ def _open(folder: Path, name: str) -> IO[str]:
         folder.mkdir(parents=True, exist_ok=True)
         return (folder / name).open("a")
     except OSError as error:
-        raise ServerError(
-            f"folder {str(folder)!r} cannot be used: {error.strerror or error};"
-            " set STEPFOLD_DATA_DIR to one that can be written"
-        ) from error
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: Path, error: OSError) -> ServerError:
+    return ServerError(
+        f"folder {str(folder)!r} cannot be used: {error.strerror or error};"
+        " set STEPFOLD_DATA_DIR to one that can be written"
+    )
 
 
 def url(folder: Path) -> str:

@@ -19,9 +19,11 @@ LIMIT_S = 60.0
 PROGRAM = (sys.executable, "-m", "stepfold")
 
 
-def run(*words: str | Path, data: Path | None = None, columns: int = 100) -> Result:
+def run(
+    *words: str | Path, data: Path | None = None, columns: int = 100, url: str | None = None
+) -> Result:
     """A command in this process. It has no terminal."""
-    environ = {"COLUMNS": str(columns), "NATS_URL": None, "STEPFOLD_DATA_DIR": str(data or "")}
+    environ = {"COLUMNS": str(columns), "NATS_URL": url, "STEPFOLD_DATA_DIR": str(data or "")}
     return CliRunner().invoke(
         app, [str(word) for word in words], env=environ, catch_exceptions=False
     )
@@ -38,9 +40,7 @@ def environ(**more: str) -> Mapping[str, str]:
     return clean | more
 
 
-def spawn(
-    *words: str | Path, input: str = "", **more: str
-) -> subprocess.CompletedProcess[str]:
+def spawn(*words: str | Path, input: str = "", **more: str) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own, to its end."""
     return subprocess.run(
         [*PROGRAM, *map(str, words)],

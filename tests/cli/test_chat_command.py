@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,24 +32,36 @@ VETOES = [never_thirteen]
 AGENT = 'name = "shop"\nmodels = ["scripted"]\ntools = ["order"]\n[limits]\nturn_s = 30\n'
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an agent, a script and hooks."""
-    (tmp_path / "shop.toml").write_text(AGENT)
-    (tmp_path / "shop_hooks.py").write_text(HOOKS)
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "shop.toml").write_text(AGENT)
+    (folder / "shop_hooks.py").write_text(HOOKS)
     replies = [
         {"calls": [{"name": "order", "arguments": {"order": 17}}]},
         {"text": "It was sent."},
         {"calls": [{"name": "order", "arguments": {"order": 13}}]},
         {"text": "I cannot say."},
     ]
-    (tmp_path / "script.jsonl").write_text("\n".join(map(json.dumps, replies)))
-    return tmp_path
+    (folder / "script.jsonl").write_text("\n".join(map(json.dumps, replies)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def talked(shop: Path) -> subprocess.CompletedProcess[str]:
+    """What a chat with that agent printed; its log is in `data`."""
+    more = {"STEPFOLD_DATA_DIR": str(shop / "data"), "PYTHONPATH": python_path(shop)}
+    return spawn("chat", "--json", *bring(shop), input="Where is 17?\nAnd 13?\n", **more)
 
 
 def bring(shop: Path) -> tuple[str, ...]:
     files = (str(shop / "shop.toml"), str(shop / "script.jsonl"))
     return ("--agent", files[0], "--script", files[1], "--hooks", "shop_hooks")
+
+
+def python_path(shop: Path) -> str:
+    return os.pathsep.join([str(shop), os.environ.get("PYTHONPATH", "")])
 
 
 def test_lines_of_stdin_are_one_conversation(tmp_path: Path) -> None:
@@ -92,46 +105,38 @@ def test_on_a_terminal_it_greets_and_prompts(tmp_path: Path) -> None:
     assert b"\x1b" not in said
 
 
-def test_an_agent_a_script_and_hooks_of_ones_own(shop: Path) -> None:
-    ended = spawn(
-        *("chat", "--json", *bring(shop)),
-        input="Where is 17?\nAnd 13?\n",
-        STEPFOLD_DATA_DIR=str(shop / "data"),
-        PYTHONPATH=os.pathsep.join([str(shop), os.environ.get("PYTHONPATH", "")]),
-    )
+def test_an_agent_a_script_and_hooks_of_ones_own(
+    talked: subprocess.CompletedProcess[str],
+) -> None:
+    answers = [json.loads(line) for line in talked.stdout.splitlines()]
 
-    answers = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert ended.stderr == ""
+    assert talked.stderr == ""
     assert [answer["answer"] for answer in answers] == ["It was sent.", "I cannot say."]
     assert ["tool.returned" in answer["steps"] for answer in answers] == [True, False]
     assert "tool.refused" in answers[1]["steps"]
 
 
-def test_a_replay_needs_the_vetoes_that_were_there(shop: Path) -> None:
-    more = {
-        "STEPFOLD_DATA_DIR": str(shop / "data"),
-        "PYTHONPATH": os.pathsep.join([str(shop), os.environ.get("PYTHONPATH", "")]),
-    }
-    spawn("chat", *bring(shop), input="Where is 17?\nAnd 13?\n", **more)
+@pytest.mark.usefixtures("talked")
+def test_a_replay_needs_the_vetoes_that_were_there(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(shop)
 
-    without = spawn("replay", **more)
-    with_them = spawn("replay", "--hooks", "shop_hooks", **more)
+    without = run("replay", data=shop / "data")
+    with_them = run("replay", "--hooks", "shop_hooks", data=shop / "data")
 
-    assert (without.returncode, with_them.returncode) == (exits.REFUSED, 0)
+    assert (without.exit_code, with_them.exit_code) == (exits.REFUSED, 0)
 
 
-def test_who_serves_an_agent_appoints_it_for_new_conversations(shop: Path) -> None:
-    more = {
-        "STEPFOLD_DATA_DIR": str(shop / "data"),
-        "PYTHONPATH": os.pathsep.join([str(shop), os.environ.get("PYTHONPATH", "")]),
-    }
+def test_who_serves_an_agent_appoints_it_for_new_conversations(shop: Path, tmp_path: Path) -> None:
+    more = {"STEPFOLD_DATA_DIR": str(tmp_path), "PYTHONPATH": python_path(shop)}
     with running("serve", "--json", *bring(shop), **more) as process:
         assert json.loads(first_line(process))["agent"] == "shop"
         _, answer = records(
             run(
                 *("publish", "Where?", "--customer", "a", "--conversation", "b"),
                 *("--wait", str(LIMIT_S), "--json"),
-                data=shop / "data",
+                data=tmp_path,
             )
         )
 

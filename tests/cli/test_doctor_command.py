@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stepfold.cli import exits
-from tests.cli.commands import run, spawn
+from tests.cli.commands import run
 
 
 def checks(stdout: str) -> dict[str, Any]:
@@ -39,14 +39,16 @@ def test_on_a_new_folder_it_creates_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_that_is_not_there_is_not_ok_and_soon_said(tmp_path: Path) -> None:
-    ended = spawn(
-        "doctor", "--json", NATS_URL="nats://u:secret@127.0.0.1:9", STEPFOLD_DATA_DIR=str(tmp_path)
-    )
+def test_a_server_that_is_not_there_is_not_ok_and_soon_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stepfold.cli.doctor.SERVER_S", 0.1)
 
-    assert ended.returncode == exits.REFUSED
+    ended = run("doctor", "--json", data=tmp_path, url="nats://u:secret@127.0.0.1:9")
+
+    assert ended.exit_code == exits.REFUSED
     assert not checks(ended.stdout)["server"]["ok"]
-    assert "secret" not in ended.stdout + ended.stderr
+    assert "secret" not in ended.output
 
 
 def test_a_folder_that_cannot_be_is_not_ok(tmp_path: Path) -> None:

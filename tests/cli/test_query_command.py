@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["owned", "alone"])
-def log(request: pytest.FixtureRequest) -> Iterator[Path]:
-    yield request.getfixturevalue(request.param)
+def log(request: pytest.FixtureRequest) -> Path:
+    log: Path = request.getfixturevalue(request.param)
+    return log
 
 
 def rows(sql: str, log: Path, *more: str) -> Any:
@@ -140,12 +140,12 @@ def test_a_rebuild_equals_the_views_as_they_grew(alone: Path) -> None:
 
 
 def test_a_file_has_views_of_its_own(alone: Path, tmp_path: Path) -> None:
-    file = tmp_path / "log.jsonl"
+    file = tmp_path / "all.jsonl"
     run("export", "--output", file, data=alone)
 
     (checked,) = records(run("rebuild", file, "--check", "--json"))
     (built,) = records(run("rebuild", file, "--json"))
-    found = records(run("query", KINDS, "--views", tmp_path / "log.duckdb", "--json"))[0]
+    found = records(run("query", KINDS, "--views", tmp_path / "all.duckdb", "--json"))[0]
 
     assert built["hash"] == checked["hash"]
     assert checked["differs"] == ""

@@ -43,9 +43,7 @@ def test_publishing_the_same_id_again_records_nothing_new(served: Path) -> None:
 
 
 def test_publishing_says_where_it_was_recorded(served: Path) -> None:
-    said = run(
-        "publish", "Hi", "--customer", "acme", "--conversation", "said", data=served
-    ).stdout
+    said = run("publish", "Hi", "--customer", "acme", "--conversation", "said", data=served).stdout
 
     assert "acme/said" in said
 
@@ -164,7 +162,7 @@ def test_it_says_what_it_serves_where_and_what_is_missing(tmp_path: Path) -> Non
 
     said = "".join(lines)
     assert "agent, reason, tool, retrieve, generate, timer, views" in said
-    assert f"nats://127.0.0.1:" in said
+    assert "nats://127.0.0.1:" in said
     assert "default is empty: stepfold knowledge add PATH" in said
 
 

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from stepfold.cli import exits
 from stepfold.cli.commands import COMMANDS
+from stepfold.streams import jetstream
 from tests.cli.commands import LIMIT_S, PROGRAM, environ, first_line, run, running, spawn
 
 HEAVY = frozenset({"anthropic", "bm25s", "cohere", "duckdb", "faststream", "jsonschema", "openai"})
@@ -90,20 +92,26 @@ def test_a_misspelled_command_is_a_usage_error_with_a_suggestion() -> None:
     assert "demo" in ended.stderr
 
 
-def test_an_unreachable_server_is_one_line_without_the_password(tmp_path: Path) -> None:
-    ended = spawn("tail", NATS_URL="nats://ada:secret@127.0.0.1:9", STEPFOLD_DATA_DIR=str(tmp_path))
+def test_an_unreachable_server_is_one_line_without_the_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jetstream, "connect", partial(jetstream.connect, within_s=0.1))
 
-    assert ended.returncode == exits.UNAVAILABLE
+    ended = run("tail", data=tmp_path, url="nats://ada:secret@127.0.0.1:9")
+
+    assert ended.exit_code == exits.UNAVAILABLE
     assert ended.stdout == ""
     assert ended.stderr.startswith("stepfold: no NATS server answers at nats://127.0.0.1:9")
     assert len(ended.stderr.splitlines()) == 1
     assert "secret" not in ended.stderr
 
 
-def test_a_setting_that_means_nothing_is_a_usage_error() -> None:
-    ended = spawn("tail", STEPFOLD_DURABILITY="sometimes")
+def test_a_setting_that_means_nothing_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFOLD_DURABILITY", "sometimes")
 
-    assert ended.returncode == exits.USAGE
+    ended = run("tail")
+
+    assert ended.exit_code == exits.USAGE
     assert "known: interval, always, replicas" in ended.stderr
 
 
@@ -131,10 +139,16 @@ def test_an_interrupted_command_ends_with_130_and_no_traceback(served: Path) -> 
     assert "Traceback" not in said
 
 
-def test_an_output_that_knows_only_ascii_is_no_obstacle() -> None:
-    ended = spawn("knowledge", "search", "refund", "--help", PYTHONIOENCODING="ascii")
+def test_an_output_that_knows_only_ascii_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "café.md").write_text("# Café\n\nThe café opens at nine.\n")
 
-    assert ended.returncode == 0
+    ended = spawn(
+        *("demo", "--knowledge", tmp_path, "--ask", "When does the café open?"),
+        PYTHONIOENCODING="ascii",
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "[1] caf" in ended.stdout
 
 
 def test_the_package_is_the_command() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from stepfold.app import Opened, opened
 from stepfold.events.envelope import Entry, first, kind
@@ -32,8 +33,9 @@ from stepfold.events.transcript import Heard
 from stepfold.handlers.inbox import Inbox, Message
 from stepfold.projections.conversation import Conversation, replay
 from stepfold.settings import Settings
+from stepfold.streams.jetstream import JetStreamLog
 from stepfold.streams.log import LogUnavailable
-from tests.crash.worker import AGENT, Plan
+from tests.crash.worker import AGENT, Plan, at_work
 from tests.servers import Server
 from tests.waiting import eventually
 
@@ -61,6 +63,7 @@ class Stage:
     @asynccontextmanager
     async def on(cls, server: Server, folder: Path) -> AsyncIterator[Stage]:
         async with opened(Settings(folder=folder, nats_url=server.url)) as found:
+            found = replace(found, log=JetStreamLog(found.client, timeout_s=1))
             stage = cls(server, folder, found, await found.inbox(AGENT))
             try:
                 yield stage
@@ -82,6 +85,13 @@ class Stage:
             )
         self._workers.append(process)
         return process
+
+    @asynccontextmanager
+    async def working(self, **plan: Any) -> AsyncIterator[None]:
+        """A worker that does not die, in this process: it starts sooner."""
+        told = Plan(url=self.server.url, effects=str(self._effects), **plan)
+        async with at_work(told):
+            yield
 
     async def ready(self, *workers: subprocess.Popen[str]) -> None:
         for worker in workers:

@@ -43,8 +43,8 @@ async def test_a_worker_that_dies_at_a_boundary_loses_and_repeats_nothing(
     unrecorded = await stage.unrecorded(CONVERSATIONS)
     unseen = await stage.unseen(CONVERSATIONS)
 
-    stage.worker(ack_wait_s=WAIT_S)
-    await stage.rest(CONVERSATIONS)
+    async with stage.working(ack_wait_s=WAIT_S):
+        await stage.rest(CONVERSATIONS)
 
     for conversation in CONVERSATIONS:
         entries = await stage.entries(conversation)
@@ -74,8 +74,8 @@ async def test_a_generation_whose_worker_dies_is_finished_once(
     assert await stage.ends(dying) == -signal.SIGKILL, stage.said()
     recorded = "generation.finished" in await stage.kinds("g1")
 
-    stage.worker(ack_wait_s=WAIT_S)
-    await stage.rest(["g1"])
+    async with stage.working(ack_wait_s=WAIT_S):
+        await stage.rest(["g1"])
 
     assert await stage.kinds("g1") == ["generation.requested", "generation.finished"]
     assert stage.asked == {"g1 g1": 1 if recorded else 2}

@@ -60,6 +60,7 @@ class Plan(Struct, frozen=True):
     tool_s: float = 0.0
     roles: tuple[str, ...] = ROLES
     parallel: int = 1
+    arguments: str = ""
     again: bool = False
 
 
@@ -68,6 +69,9 @@ class Fate:
         self._plan = plan
         self._left = plan.nth
         self._file = os.open(plan.effects, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+
+    def close(self) -> None:
+        os.close(self._file)
 
     def meet(self, boundary: Boundary, kind: str = "") -> None:
         plan = self._plan
@@ -110,7 +114,7 @@ class CountingModel:
             return Reply(text='{"generated": true}')
         if prompt.results:
             return Reply(text=f"answer to {prompt.question}", cost_usd=Decimal("0.01"))
-        writes = [Call("write", {"n": number}) for number in range(self._plan.parallel)]
+        writes = [Call("write", {"n": number, "text": self._plan.arguments}) for number in range(self._plan.parallel)]
         return Reply(
             calls=(*writes, Call("search", {"query": prompt.question})), cost_usd=Decimal("0.01")
         )
@@ -152,7 +156,7 @@ async def at_work(plan: Plan) -> AsyncIterator[Opened]:
     acknowledge = pull.acknowledge
 
     async def acknowledge_or_not(message: Message) -> None:
-        fate.meet("before ack", message.subject.split(".", 3)[3])
+        fate.meet("before ack", message.subject.split(".", 3)[-1])
         if plan.again and place(message)[2] == 1:
             await pull.give_back(message, 0)
         else:
@@ -168,6 +172,7 @@ async def at_work(plan: Plan) -> AsyncIterator[Opened]:
                 yield mortal
     finally:
         pull.acknowledge = acknowledge
+        fate.close()
 
 
 async def main(plan: Plan) -> None:

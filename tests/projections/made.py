@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -46,7 +46,7 @@ Stored = tuple[int, str, bytes, datetime]
 
 BEGIN = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 DIGEST = "sha256:" + "0" * 64
-WORDS = "account refund card limit fee transfer branch café statement loan rate 支店 opens".split()
+WORDS = ("account", "refund", "card", "limit", "fee", "transfer", "café", "statement", "支店")
 MODELS = (("gpt-x", "openai", "0.000002"), ("claude-y", "anthropic", "0.0000031"), ("free", "", ""))
 TOOLS = ("lookup", "book", "cancel_booking")
 
@@ -149,7 +149,7 @@ def _conversation(chance: Random, number: int) -> Iterator[Event]:
         yield ConversationStopped("poison", detail="a step could not be handled")
 
 
-def _turn(chance: Random, turn: int, asked: int) -> Iterator[Event]:
+def _turn(chance: Random, turn: int, asked: int) -> Generator[Event, None, int]:
     asked += 1
     yield ReasonRequested(f"r{asked}", turn, "gpt-x", ("search", *TOOLS), heard=1)
     if chance.random() < 0.1:
@@ -179,9 +179,7 @@ def _turn(chance: Random, turn: int, asked: int) -> Iterator[Event]:
     return asked
 
 
-def _reasoned(
-    chance: Random, turn: int, call: str, parts: tuple[Text | ToolCall, ...]
-) -> Reasoned:
+def _reasoned(chance: Random, turn: int, call: str, parts: tuple[Text | ToolCall, ...]) -> Reasoned:
     model, provider, price = chance.choice(MODELS)
     tokens = chance.randrange(100, 4000)
     return Reasoned(

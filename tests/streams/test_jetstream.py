@@ -395,3 +395,20 @@ def _reconnected(log: Opened) -> bool:
 
 async def _has_fired(log: Opened, subject: str) -> bool:
     return subject in await _fired(log)
+
+
+async def test_an_append_that_is_under_way_when_the_server_dies_goes_on_with_the_next(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path) as server:
+        async with opened(Settings(folder=tmp_path, nats_url=server.url)) as log:
+            server.pause()
+            appending = asyncio.create_task(log.log.append([said("a")], after=0))
+            await asyncio.sleep(0)
+            server.kill()
+            server.start()
+
+            async with asyncio.timeout(jetstream.TIMEOUT_S / 2):
+                (entry,) = await appending
+
+            assert await log.log.read("acme", "c1") == [entry]

@@ -59,7 +59,7 @@ class Archive:
         return pa.RecordBatchReader.from_batches(COLUMNS, self._batches())
 
     def find(self, positions: Sequence[int]) -> list[Stored]:
-        """Some steps, as far as each line holds one. Goes through the file again, for these are rare.
+        """Some steps, as far as each line holds one. Goes through the file again: these are rare.
 
         ArchiveRefused when a line is none of ours.
         """
@@ -104,18 +104,23 @@ class Archive:
     def _step(self, position: int, text: bytes) -> Stored:
         try:
             line = _line.decode(text)
-            payload = line.raw if line.raw is not None else _payload(text)
+            payload = line.raw if line.raw is not None else _payload(text, line.broken)
             subject = line.subject or _subject(line)
         except (msgspec.DecodeError, EventError) as error:
             raise ArchiveRefused(
                 f"{self.path}: step {position} is not a line of an archive: {error}"
             ) from error
-        return Stored(position, subject, payload, line.at, chained=False, broken=_broken(line))
+        return Stored(position, subject, payload, line.at, chained=False)
 
 
-def _payload(text: bytes) -> bytes:
-    """The line as a payload that can be decoded; its `after` is never looked at."""
-    return msgspec.json.encode({"after": Raw(b"0")} | _fields.decode(text))
+def _payload(text: bytes, broken: int | None) -> bytes:
+    """The line as a payload. `after` is looked at only when it is negative: of another log."""
+    after = 0 if broken is None else _elsewhere(broken)
+    return msgspec.json.encode({"after": after} | _fields.decode(text))
+
+
+def _elsewhere(position: int) -> int:
+    return -position - 2 if position >= 0 else position
 
 
 def _subject(line: _Line) -> str:
@@ -127,13 +132,6 @@ def _subject(line: _Line) -> str:
     subject = f"steps.{line.customer}.{line.conversation}.{kind}"
     split_subject(subject)
     return subject
-
-
-def _broken(line: _Line) -> str:
-    if line.broken is None:
-        return ""
-    where = f"step {line.broken}" if line.broken >= 0 else "a step elsewhere"
-    return f"broken chain: this step said that it follows {where}, and it did not"
 
 
 def _whole_lines(file: BinaryIO) -> Iterator[bytes]:

@@ -57,8 +57,7 @@ COLUMNS = pa.schema(
 class Stored(NamedTuple):
     """A step as it lies in the log. `at` stands in where the payload tells no time.
 
-    Not `chained`: it comes from a file, whose positions are not those that it was fenced on. `broken`
-    is then what the file says about a step that did not follow the one before it.
+    Not `chained`: it comes from a file, whose positions are not those that it was fenced on.
     """
 
     position: int
@@ -66,7 +65,6 @@ class Stored(NamedTuple):
     payload: bytes
     at: datetime
     chained: bool = True
-    broken: str = ""
 
 
 class Row(NamedTuple):
@@ -118,7 +116,8 @@ def rows(read: Iterable[Row]) -> pa.Table:
         [
             {**row._asdict(), "delivered_at": row.delivered_at.astimezone(UTC).replace(tzinfo=None)}
             for row in read
-        ], schema=COLUMNS
+        ],
+        schema=COLUMNS,
     )
 
 
@@ -130,8 +129,6 @@ def reread(step: Stored) -> Row:
         return Row(step.position, step.subject, "{}", step.at, str(error))
     if isinstance(entry.event, Unreadable):
         return unreadable(step, entry.event.reason)
-    if step.broken:
-        return unreadable(step, step.broken)
     return Row(step.position, step.subject, _payload(entry, step.chained), step.at, None)
 
 

@@ -1,18 +1,18 @@
 """What can go wrong with the views. Every text ends in the way out.
 
-    ViewsError
-    ├── ViewsMissing        there is no file to read
-    ├── ViewsBusy           another process owns the file
-    ├── ViewsStale          the file is another version's, or none of ours: rebuild
-    ├── ViewsAhead          the log ends before the checkpoint: not the log these views were made of
-    ├── BatchRefused        positions that do not come after the checkpoint, in order
-    ├── ChainBroken         a step follows one that the views never saw
-    ├── ArchiveRefused      a file that is not an archive of steps, or views that are not empty
-    ├── ViewsFull           the memory limit or the disk ended a fold; nothing of it is kept
-    └── QueryError
-        ├── QueryRefused    it would write, reach outside, or ask for what cannot be answered
-        ├── QueryTimedOut   it ran longer than its limit
-        └── QueryFailed     DuckDB cannot answer it: the words are DuckDB's
+ViewsError
+├── ViewsMissing        there is no file to read
+├── ViewsBusy           another process owns the file
+├── ViewsStale          the file is another version's, or none of ours: rebuild
+├── ViewsAhead          the log ends before the checkpoint: not the log these views were made of
+├── BatchRefused        positions that do not come after the checkpoint, in order
+├── ChainBroken         a step follows one that the views never saw
+├── ArchiveRefused      a file that is not an archive of steps, or views that are not empty
+├── ViewsFull           the memory limit or the disk ended a fold; nothing of it is kept
+└── QueryError
+    ├── QueryRefused    it would write, reach outside, or ask for what cannot be answered
+    ├── QueryTimedOut   it ran longer than its limit
+    └── QueryFailed     DuckDB cannot answer it: the words are DuckDB's
 """
 
 from __future__ import annotations

@@ -70,9 +70,7 @@ def _unlike(names: Sequence[str]) -> list[str]:
 
 def _json(table: pa.Table) -> bytes:
     names, rows = _rows(table)
-    return msgspec.json.encode(
-        [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
-    )
+    return msgspec.json.encode([dict(zip(names, map(_plain, row), strict=True)) for row in rows])
 
 
 def _csv(table: pa.Table) -> bytes:

@@ -26,12 +26,13 @@ from stepfold.projections.views.errors import (
 TIMEOUT_S = 10.0
 ROWS_MAX = 10_000
 CHUNK_ROWS = 2_048
+INTERRUPT_S = 0.05
 READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 MAY = "a query may be SELECT, FROM, WITH, VALUES, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN"
 
 
 class Answer(Struct, frozen=True):
-    """`position` is where the views were when they were asked; `truncated`: there were more rows."""
+    """`position` is where the views were when asked; `truncated` says that there were more rows."""
 
     table: pa.Table
     position: int
@@ -44,14 +45,25 @@ class Asking:
 
     def __init__(self, instance: duckdb.DuckDBPyConnection) -> None:
         self._instance = instance
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._running: set[duckdb.DuckDBPyConnection] = set()
+        self._closed = False
 
     def interrupt(self) -> None:
         """Stops what runs now; each of those questions fails."""
-        with self._lock:
+        with self._changed:
             for connection in self._running:
                 connection.interrupt()
+
+    def close(self) -> None:
+        """Returns when nothing runs any more, and lets nothing begin."""
+        with self._changed:
+            self._closed = True
+        while self._running:
+            # Again and again: an interrupt just before a statement begins is lost.
+            self.interrupt()
+            with self._changed:
+                self._changed.wait_for(lambda: not self._running, INTERRUPT_S)
 
     def ask(
         self, sql: str, *, as_of: int | None, at: datetime | None, timeout_s: float, rows_max: int
@@ -70,15 +82,18 @@ class Asking:
 
     @contextmanager
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._lock:
+        with self._changed:
+            if self._closed:
+                raise QueryRefused("the views are closed: ask again when they are open")
             connection = self._instance.cursor()
             self._running.add(connection)
         try:
             yield connection
         finally:
-            with self._lock:
-                self._running.discard(connection)
             connection.close()
+            with self._changed:
+                self._running.discard(connection)
+                self._changed.notify_all()
 
 
 @contextmanager
@@ -114,7 +129,9 @@ def _told(error: Exception) -> QueryError:
         case duckdb.TransactionException() if "read-only" in text:
             return QueryRefused(f"the views are read-only for queries: {MAY}")
         case duckdb.OutOfMemoryException():
-            return QueryFailed(f"the query needs more memory than it may have; ask for less: {text}")
+            return QueryFailed(
+                f"the query needs more memory than it may have; ask for less: {text}"
+            )
         case duckdb.InterruptException():
             return QueryFailed("the query was stopped to make room for the views: ask again")
         case _:
@@ -146,7 +163,7 @@ def _pin(connection: duckdb.DuckDBPyConnection, as_of: int | None, at: datetime 
     ((position,),) = connection.execute("SELECT position FROM log.checkpoint").fetchall()
     if as_of is not None and as_of > position:
         raise QueryRefused(f"position {as_of} is not in the views yet: they are at {position}")
-    return position
+    return int(position)
 
 
 def _read(

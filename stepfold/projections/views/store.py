@@ -40,6 +40,10 @@ def sql(name: str) -> str:
     return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
 
 
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def public_sql() -> str:
     return "\n".join(sql(f"public/{name}") for name in PUBLIC)
 
@@ -83,7 +87,9 @@ def _open(path: Path, *, read_only: bool, memory_limit: str) -> duckdb.DuckDBPyC
                 f"the views at {path} are open in another process, which answers queries on them:"
                 f" ask it, or stop it first ({_first_line(error)})"
             ) from error
-        raise ViewsStale(f"{path} cannot be opened as views ({_first_line(error)}): {REBUILD}") from error
+        raise ViewsStale(
+            f"{path} cannot be opened as views ({_first_line(error)}): {REBUILD}"
+        ) from error
     except duckdb.Error as error:
         raise ViewsError(f"{path} cannot be opened: {_first_line(error)}") from error
 
@@ -105,17 +111,17 @@ def _check(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 def _prepare(connection: duckdb.DuckDBPyConnection) -> None:
     """Tables where there are none; public views where theirs are not today's."""
     text = public_sql()
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    today = digest(text)
     connection.execute("BEGIN")
     if not connection.execute("FROM duckdb_tables() WHERE schema_name = 'log'").fetchall():
         connection.execute(sql("log/tables"))
         connection.execute("INSERT INTO log.about VALUES ('schema', ?)", [str(SCHEMA)])
     if not connection.execute(
-        "FROM log.about WHERE what = 'views' AND value = ?", [digest]
+        "FROM log.about WHERE what = 'views' AND value = ?", [today]
     ).fetchall():
         connection.execute(text)
         connection.execute("DELETE FROM log.about WHERE what = 'views'")
-        connection.execute("INSERT INTO log.about VALUES ('views', ?)", [digest])
+        connection.execute("INSERT INTO log.about VALUES ('views', ?)", [today])
     connection.execute("COMMIT")
 
 

@@ -29,6 +29,7 @@ from stepfold.projections.views.errors import (
     BatchRefused,
     ChainBroken,
     ViewsAhead,
+    ViewsError,
     ViewsFull,
 )
 from stepfold.projections.views.query import ROWS_MAX, TIMEOUT_S, Answer, Asking
@@ -43,9 +44,15 @@ class Views:
     """Open one with `Views.open`, or with `rebuilding` to make a file anew."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, path: Path, *, from_start: bool = False
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        path: Path,
+        *,
+        read_only: bool = False,
+        from_start: bool = False,
     ) -> None:
         self.path = path
+        self._read_only = read_only
         self._instance = connection
         self._writer = connection.cursor()
         self._writing = threading.Lock()
@@ -62,11 +69,12 @@ class Views:
         cls, path: Path, *, read_only: bool = False, memory_limit: str = store.MEMORY_LIMIT
     ) -> Self:
         """Made empty when there is none. ViewsMissing, ViewsBusy, ViewsStale."""
-        return cls(store.connect(path, read_only=read_only, memory_limit=memory_limit), path)
+        connection = store.connect(path, read_only=read_only, memory_limit=memory_limit)
+        return cls(connection, path, read_only=read_only)
 
     def close(self) -> None:
-        """Running queries are interrupted; what was folded stays."""
-        self._asking.interrupt()
+        """Queries that run are stopped; what was folded stays."""
+        self._asking.close()
         with self._writing:
             self._writer.close()
             self._instance.close()
@@ -156,10 +164,12 @@ class Views:
                 f"the batch starts at position {first}, the views at {self.path} are at"
                 f" {self._position}: read the log after {self._position}"
             )
-        if not pc.all(pc.less(column[:-1], column[1:])).as_py():
+        if not pc.all(pc.less(column[:-1], column[1:]), min_count=0).as_py():
             raise BatchRefused(f"the positions of the batch from {first} do not increase")
 
     def _fold(self, source: pa.Table | pa.RecordBatchReader, find: Find) -> None:
+        if self._read_only:
+            raise ViewsError(f"the views at {self.path} were opened to read: open them to write")
         try:
             with self._transaction():
                 self._writer.execute(f"SET VARIABLE checkpoint = {self._position:d}::BIGINT")

@@ -1,5 +1,6 @@
 -- The new steps that do not follow the last step of their conversation. `after` is null
--- where it is not known: in an archive, and in a payload that cannot be read.
+-- where it is not known: in an archive, and in a payload that cannot be read. A negative one is of
+-- another log, and unreadable already.
 WITH linked AS (
     SELECT
         position, customer, conversation, after,
@@ -12,5 +13,5 @@ SELECT
     coalesce(linked.before, tails.position, 0) AS before
 FROM linked
 LEFT JOIN log.tails AS tails USING (customer, conversation)
-WHERE linked.after <> coalesce(linked.before, tails.position, 0)
+WHERE linked.after >= 0 AND linked.after <> coalesce(linked.before, tails.position, 0)
 ORDER BY linked.position
