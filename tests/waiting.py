@@ -6,17 +6,25 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 LOOK_S = 0.01
 
 T = TypeVar("T")
 
 
+@overload
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]], within_s: float = 10.0, *, what: str = ""
-) -> T:
-    """What `condition` gives as soon as it is true; AssertionError when it is not within `within_s`."""
+    condition: Callable[[], Awaitable[T]], within_s: float = ..., *, what: str = ...
+) -> T: ...
+@overload
+async def eventually(
+    condition: Callable[[], T], within_s: float = ..., *, what: str = ...
+) -> T: ...
+async def eventually(
+    condition: Callable[[], object], within_s: float = 10.0, *, what: str = ""
+) -> object:
+    """What `condition` gives once it is true; AssertionError when it is not within `within_s`."""
     end = time.monotonic() + within_s
     while True:
         found = condition()

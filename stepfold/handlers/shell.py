@@ -120,7 +120,7 @@ class Shell:
         except Later as later:
             return later.delay_s
         except LogUnavailable as error:
-            log.warning("the timer of turn %d of %s/%s waits: %s", turn, customer, conversation, error)
+            log.warning("the timer of %s/%s waits: %s", customer, conversation, error)
             return UNAVAILABLE_S + random.random()
         return None
 

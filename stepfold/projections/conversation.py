@@ -157,7 +157,7 @@ def _start(state: Conversation, event: ConversationStarted) -> Conversation:
 
 
 def _hear(state: Conversation, event: MessageReceived) -> Conversation:
-    if event.message and event.message in state.messages:
+    if event.message in state.messages:
         return state
     messages = (*state.messages, event.message)[-MESSAGES_MAX:] if event.message else state.messages
     return replace(state, unheard=(*state.unheard, Heard(event.text)), messages=messages)
@@ -300,6 +300,7 @@ def _spend(state: Conversation, cost: Decimal | None, *, turn: int = 0) -> Conve
     if not cost or not cost.is_finite():
         return state
     state = replace(state, spent_usd=state.spent_usd + cost)
-    if state.turn is None or state.turn.number != turn:
+    running = state.turn
+    if running is None or running.number != turn:
         return state
-    return _in_turn(state, turn, spent_usd=state.turn.spent_usd + cost)
+    return replace(state, turn=replace(running, spent_usd=running.spent_usd + cost))

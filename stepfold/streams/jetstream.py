@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import itertools
 import logging
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -89,7 +88,7 @@ CHECKED = (
     "mirror",
     "sources",
 )
-"""What a stream must have as we made it: anything else loses steps, or fences that match nothing."""
+"""What a stream must have as we made it: else steps are lost, or fences match nothing."""
 DIRECT = "$JS.API.DIRECT.GET."
 AWAY = (
     nats.errors.TimeoutError,
@@ -178,6 +177,7 @@ class _Told:
 
     async def lost(self) -> None:
         """A request whose answer cannot come any more fails now, not when its time is over."""
+        self._client.back_at = datetime.max.replace(tzinfo=UTC)
         for answer in self._client._resp_map.values():
             if not answer.done():
                 answer.set_exception(nats.errors.ConnectionReconnectingError())

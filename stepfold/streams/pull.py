@@ -91,8 +91,8 @@ class Pull:
             await self._ask()
 
     def _may_be_in_hand(self, message: Msg) -> bool:
-        """A server that was away longer than `ack_wait` delivers again at once what others still work
-        on. For a while it is left to them: their next sign of life keeps it from being delivered.
+        """A server that was away longer than `ack_wait` at once delivers again what others work on.
+        For a while it is left to them: their next sign of life keeps it from being delivered.
         """
         self._notice()
         return self._loop.time() < self._calm_at and place(message)[2] > 1

@@ -195,7 +195,7 @@ async def _start(folder: Path, durability: Durability) -> subprocess.Popen[bytes
             stderr=said,
             stdin=subprocess.DEVNULL,
             pass_fds=[alive.fileno()],
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
         )
     try:
         await _until_ready(process, port, folder)

@@ -1,4 +1,4 @@
-"""A store without room: appends say so, workers keep what they have, and all goes on when there is."""
+"""A store without room: appends say so, workers keep what they have, then all goes on."""
 
 from __future__ import annotations
 
@@ -63,7 +63,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
-    if os.geteuid() or shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+    if (
+        os.geteuid()
+        or shutil.which("mount") is None
+        or subprocess.run(mount, check=False).returncode
+    ):
         pytest.skip("only root may mount a small disk, and not in every container")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -1,4 +1,4 @@
-"""Messages of two megabytes: through the inbox they are fine, around it they are refused clearly."""
+"""Messages of two megabytes: fine through the inbox, refused clearly around it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes that nobody of ours wrote, on the subjects of ours: one conversation stops, others go on."""
+"""Bytes that nobody of ours wrote, on our subjects: one conversation stops, others go on."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_a_kind_from_the_future_waits_for_a_worker_that_knows_it(
         assert isinstance(waiting.event, Unreadable)
         assert "from a newer version of stepfold: upgrade this worker" in waiting.event.reason
 
-    monkeypatch.setitem(wire.UPCASTERS, "message.received/2", _older)  # type: ignore[arg-type]
+    monkeypatch.setitem(wire.UPCASTERS, "message.received/2", _older)
     async with stage.working():
         await stage.rest(["c1"])
 
@@ -112,12 +112,13 @@ async def test_a_stopped_conversation_takes_no_messages_and_says_why(stage: Stag
         await _publish(stage, "steps.acme.c1.message.received", b"{")
         await _is_stopped(stage, "c1", because="malformed")
 
-    with pytest.raises(InboxRefused, match="c1 is stopped: malformed.*use another conversation"):
+    with pytest.raises(InboxRefused, match=r"c1 is stopped: malformed.*use another conversation"):
         await stage.say("c1")
 
 
 @pytest.mark.parametrize(
-    "subject", ["steps.a", "steps.a.b", "steps.a.b.c", "steps.a.b.c.d.e", "steps.a b.c.message.received"]
+    "subject",
+    ["steps.a", "steps.a.b", "steps.a.b.c", "steps.a.b.c.d.e", "steps.a b.c.message.received"],
 )
 async def test_a_subject_that_is_no_step_disturbs_nobody(stage: Stage, subject: str) -> None:
     async with stage.working():
@@ -212,4 +213,4 @@ def _step(event: dict[str, Any], *, after: int) -> bytes:
 
 async def _handled(stage: Stage, stream: str, consumer: str) -> bool:
     info = await stage.client.jetstream().consumer_info(stream, consumer)
-    return info.num_pending == 0 and info.num_ack_pending == 0
+    return not info.num_pending and not info.num_ack_pending

@@ -1,4 +1,4 @@
-"""What a crash test plays on: a real server, worker processes, contacts, and what must hold after."""
+"""What a crash test plays on: a real server, worker processes, contacts, and what must hold."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,16 @@ from msgspec.structs import replace
 from stepfold.app import Opened, opened
 from stepfold.events.envelope import Entry, first, kind
 from stepfold.events.event import (
+    Generated,
+    GenerationFailed,
     GenerationRequested,
     MessageReceived,
     Reasoned,
+    ReasonFailed,
     ReasonRequested,
     ResponseGiven,
     RetrievalRequested,
+    ToolOutcome,
     ToolRequested,
     ToolUnknown,
     TurnAbandoned,
@@ -30,6 +35,7 @@ from stepfold.events.event import (
     Unreadable,
 )
 from stepfold.events.transcript import Heard
+from stepfold.events.wire import decode
 from stepfold.handlers.inbox import Inbox, Message
 from stepfold.projections.conversation import Conversation, replay
 from stepfold.settings import Settings
@@ -42,10 +48,9 @@ from tests.waiting import eventually
 CUSTOMER = "acme"
 REQUESTS = (ReasonRequested, ToolRequested, RetrievalRequested, GenerationRequested)
 ENDS = (ResponseGiven, TurnAbandoned, TurnCancelled)
-OUTCOMES = frozenset(
-    "reason.finished reason.failed tool.returned tool.failed tool.refused tool.unknown"
-    " retrieval.returned retrieval.failed generation.finished generation.failed".split()
-)
+OUTCOMES = (*ToolOutcome.__args__, Reasoned, ReasonFailed, Generated, GenerationFailed)
+SLACK_S = 0.1
+"""Reading the log and asking the model are not one act."""
 
 
 class Stage:
@@ -63,8 +68,8 @@ class Stage:
     @asynccontextmanager
     async def on(cls, server: Server, folder: Path) -> AsyncIterator[Stage]:
         async with opened(Settings(folder=folder, nats_url=server.url)) as found:
-            found = replace(found, log=JetStreamLog(found.client, timeout_s=1))
-            stage = cls(server, folder, found, await found.inbox(AGENT))
+            hasty = replace(found, log=JetStreamLog(found.client, timeout_s=1))
+            stage = cls(server, folder, hasty, await hasty.inbox(AGENT))
             try:
                 yield stage
             finally:
@@ -149,7 +154,7 @@ class Stage:
         """Wait until nothing is open in any of them, and every message is heard."""
         for conversation in conversations:
             await eventually(
-                lambda name=conversation: self._rests(name),  # type: ignore[misc]
+                partial(self._rests, conversation),
                 within_s,
                 what=f"{conversation} comes to rest; {self.said()}",
             )
@@ -172,12 +177,16 @@ class Stage:
     @property
     def asked(self) -> Counter[str]:
         """How often each call was asked of the model: conversation/turn and call."""
-        return Counter(line[6:].partition(" @ ")[0] for line in self.lines if line.startswith("asked "))
+        return Counter(
+            line[6:].partition(" @ ")[0] for line in self.lines if line.startswith("asked ")
+        )
 
     @property
     def ran(self) -> Counter[str]:
         """How often each tool call ran."""
-        return Counter(line[4:].partition(" @ ")[0] for line in self.lines if line.startswith("ran "))
+        return Counter(
+            line[4:].partition(" @ ")[0] for line in self.lines if line.startswith("ran ")
+        )
 
     def by_process(self, what: str) -> Counter[str]:
         """How many lines of a kind each worker process has left."""
@@ -187,23 +196,24 @@ class Stage:
         entries = await self.entries(conversation)
         return [e.event.text for e in entries if isinstance(e.event, ResponseGiven)]
 
-    async def unrecorded(self, conversations: Iterable[str]) -> set[str]:
+    async def unrecorded(self) -> set[str]:
         """Calls that were asked of the model, and whose answers are not in the log."""
-        return set(self.asked) - set(await self._recorded(conversations))
+        return set(self.asked) - set(await self._recorded())
 
-    async def asked_although_recorded(self, conversations: Iterable[str]) -> set[str]:
-        """Calls that were asked of the model when their answer was in the log already."""
-        recorded = await self._recorded(conversations)
+    async def asked_although_recorded(self) -> set[str]:
+        """Calls that were asked of the model when their answer had been in the log for SLACK_S."""
+        recorded = await self._recorded()
         asks = (line[6:].split(" @ ") for line in self.lines if line.startswith("asked "))
-        return {call for call, when in asks if float(when.split()[0]) > recorded[call]}
+        return {call for call, when in asks if float(when.split()[0]) > recorded[call] + SLACK_S}
 
-    async def _recorded(self, conversations: Iterable[str]) -> dict[str, float]:
-        """When each answer of the model was recorded."""
+    async def _recorded(self) -> dict[str, float]:
+        """When the server took each answer of the model."""
         return {
-            f"{e.conversation}/{e.event.turn} {e.event.call}": e.at.timestamp()
-            for name in conversations
-            for e in await self.entries(name)
-            if isinstance(e.event, Reasoned)
+            f"{entry.conversation}/{entry.event.turn} {entry.event.call}": stored.at.timestamp()
+            async for batch in self.log.scan()
+            for stored in batch
+            for entry in (decode(stored.subject, stored.payload, position=1, at=stored.at),)
+            if isinstance(entry.event, Reasoned)
         }
 
     async def unseen(self, conversations: Iterable[str]) -> set[str]:
@@ -225,11 +235,7 @@ class Stage:
         entries = await self.entries(conversation)
         assert not any(isinstance(entry.event, Unreadable) for entry in entries)
         requests = Counter(e.event.call for e in entries if isinstance(e.event, REQUESTS))
-        outcomes = Counter(
-            e.event.call  # type: ignore[union-attr]
-            for e in entries
-            if kind(e.event) in OUTCOMES
-        )
+        outcomes = Counter(e.event.call for e in entries if isinstance(e.event, OUTCOMES))
         assert set(requests.values()) <= {1}, requests
         assert set(outcomes.values()) <= {1}, outcomes
         assert requests == outcomes

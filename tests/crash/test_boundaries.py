@@ -31,6 +31,7 @@ BOUNDARIES = [
     ("search", ""),
 ]
 
+
 @pytest.mark.parametrize(("boundary", "kind"), BOUNDARIES)
 async def test_a_worker_that_dies_at_a_boundary_loses_and_repeats_nothing(
     stage: Stage, boundary: str, kind: str
@@ -40,7 +41,7 @@ async def test_a_worker_that_dies_at_a_boundary_loses_and_repeats_nothing(
     dying = stage.worker(boundary=boundary, kind=kind, ack_wait_s=WAIT_S)
     assert await stage.ends(dying) == -signal.SIGKILL, stage.said()
     known = {name: await stage.entries(name) for name in CONVERSATIONS}
-    unrecorded = await stage.unrecorded(CONVERSATIONS)
+    unrecorded = await stage.unrecorded()
     unseen = await stage.unseen(CONVERSATIONS)
 
     async with stage.working(ack_wait_s=WAIT_S):

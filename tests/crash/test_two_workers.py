@@ -61,7 +61,7 @@ async def _cancel(stage: Stage, conversation: str) -> None:
 async def test_a_worker_that_was_frozen_and_wakes_changes_nothing_that_was_decided(
     stage: Stage,
 ) -> None:
-    """A paused machine: its tool counts as unknown, and the outcome that it brings later is late."""
+    """A paused machine: its tool counts as unknown, the outcome that it brings is late."""
     frozen = stage.worker(tool_s=0.3, ack_wait_s=0.3)
     await stage.ready(frozen)
     await stage.say("c1")

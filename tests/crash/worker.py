@@ -29,7 +29,7 @@ from stepfold.policy.agent import Agent, Limits
 from stepfold.providers.model import Call, Prompt, Reply
 from stepfold.settings import Settings
 from stepfold.streams import pull
-from stepfold.streams.jetstream import JetStreamLog, Message, place
+from stepfold.streams.jetstream import JetStreamLog, Message, acknowledge, give_back, place
 from stepfold.tools.tool import ToolSpec
 
 Boundary = Literal["", "before append", "after append", "before ack", "model", "tool", "search"]
@@ -100,7 +100,7 @@ class MortalLog(JetStreamLog):
 
 
 class CountingModel:
-    """Each turn: it calls the tool and searches, then answers. The question names the conversation."""
+    """Each turn: it calls the tool and searches, then answers."""
 
     def __init__(self, fate: Fate, plan: Plan) -> None:
         self._fate = fate
@@ -114,7 +114,10 @@ class CountingModel:
             return Reply(text='{"generated": true}')
         if prompt.results:
             return Reply(text=f"answer to {prompt.question}", cost_usd=Decimal("0.01"))
-        writes = [Call("write", {"n": number, "text": self._plan.arguments}) for number in range(self._plan.parallel)]
+        writes = [
+            Call("write", {"n": number, "text": self._plan.arguments})
+            for number in range(self._plan.parallel)
+        ]
         return Reply(
             calls=(*writes, Call("search", {"query": prompt.question})), cost_usd=Decimal("0.01")
         )
@@ -153,16 +156,15 @@ async def at_work(plan: Plan) -> AsyncIterator[Opened]:
         models={"counting": CountingModel(fate, plan)},
         tools={"write": WritingTool(fate, plan)},
     )
-    acknowledge = pull.acknowledge
 
     async def acknowledge_or_not(message: Message) -> None:
         fate.meet("before ack", message.subject.split(".", 3)[-1])
         if plan.again and place(message)[2] == 1:
-            await pull.give_back(message, 0)
+            await give_back(message, 0)
         else:
             await acknowledge(message)
 
-    pull.acknowledge = acknowledge_or_not
+    setattr(pull, "acknowledge", acknowledge_or_not)  # noqa: B010
     try:
         async with opened(Settings(folder=Path(), nats_url=plan.url)) as found:
             log = MortalLog(found.client)
@@ -171,7 +173,7 @@ async def at_work(plan: Plan) -> AsyncIterator[Opened]:
             async with working(mortal, parts, roles=plan.roles, ack_wait_s=plan.ack_wait_s):
                 yield mortal
     finally:
-        pull.acknowledge = acknowledge
+        setattr(pull, "acknowledge", acknowledge)  # noqa: B010
         fate.close()
 
 

@@ -32,8 +32,16 @@ from stepfold.events.event import (
     TurnExpired,
     Unreadable,
 )
-from stepfold.events.values import Citation, Part, Refusal, RefusedCitation, Text, ToolCall
-from stepfold.handlers.decide import decide
+from stepfold.events.values import (
+    Citation,
+    Part,
+    Refusal,
+    RefusedCitation,
+    Text,
+    Thinking,
+    ToolCall,
+)
+from stepfold.handlers.decide import BY, decide
 from stepfold.policy.agent import Agent, Limits
 from stepfold.projections.conversation import EMPTY, Conversation, replay
 from stepfold.testing import (
@@ -264,6 +272,12 @@ def test_the_response_is_all_the_text_and_what_the_model_refused_to_say() -> Non
     assert steps == (ResponseGiven(1, "I would, but I cannot."),)
 
 
+def test_what_the_model_thought_is_never_said() -> None:
+    steps = Given(AGENT, HELLO, ASKED).when(answer(Thinking("He will hate it. "), Text("No.")))
+
+    assert steps == (ResponseGiven(1, "No."),)
+
+
 @pytest.mark.parametrize("parts", [(), (Text(""),), (Text(" \n"),)])
 def test_an_answer_without_text_abandons_the_turn(parts: Sequence[Part]) -> None:
     steps = Given(AGENT, HELLO, ASKED).when(answer(*parts))
@@ -348,6 +362,13 @@ def test_after_the_last_model_the_list_begins_again_and_each_round_waits_twice_a
     assert [ask.model for ask in made] == ["small", "large"] * 3
     assert [ask.attempt for ask in made] == [1, 2, 3, 4, 5, 6]
     assert [ask.delay_s for ask in made] == [0, 0, 0.5, 0.5, 1.0, 1.0]
+
+
+def test_each_model_on_the_list_is_asked_in_its_turn() -> None:
+    given = Given(replace(AGENT, models=("a", "b", "c")), HELLO)
+    asks = [given.when()[0], *(given.when(busy(number))[0] for number in (1, 2, 3))]
+
+    assert [getattr(ask, "model", "") for ask in asks] == ["a", "b", "c", "a"]
 
 
 def test_the_provider_may_ask_for_a_longer_wait_but_not_for_ever() -> None:
@@ -647,6 +668,10 @@ def test_what_was_decided_is_not_decided_again() -> None:
     due = [decide(AGENT, replay(story[: length + 1])) for length in range(len(story))]
 
     assert due == [(), (ASKED,), (), (LOOK_UP,), (), (ASKED_AGAIN,), ()]
+
+
+def test_decisions_are_signed_as_they_were_when_the_first_log_was_written() -> None:
+    assert BY == "agent"
 
 
 def test_limits_have_the_defaults_that_the_words_promise() -> None:

@@ -38,7 +38,7 @@ from stepfold.events.event import (
     Unreadable,
 )
 from stepfold.events.transcript import Heard, Item, Result, Thought, legal
-from stepfold.events.values import Citation, Text, ToolCall
+from stepfold.events.values import Citation, Text, Thinking, ToolCall
 from stepfold.events.wire import decode_event
 from stepfold.projections.conversation import (
     EMPTY,
@@ -108,6 +108,21 @@ def test_nothing_has_happened_in_an_empty_conversation() -> None:
             unreadable=None,
         )
         == EMPTY
+    )
+
+
+def test_nothing_has_happened_in_a_new_turn() -> None:
+    assert Turn(1) == Turn(
+        number=1,
+        asks=0,
+        attempt=0,
+        thinking="",
+        wanted=(),
+        settled=frozenset(),
+        answer=None,
+        failure=None,
+        spent_usd=Decimal(0),
+        expired=False,
     )
 
 
@@ -335,6 +350,17 @@ def test_the_outcome_of_one_tool_leaves_the_other_begun_and_open() -> None:
     assert state.turn.waiting
 
 
+def test_outcomes_of_the_running_turn_stand_in_the_order_of_their_arrival() -> None:
+    calls = (ToolCall("r1.1", "look_up", {}), ToolCall("r1.2", "look_up", {}))
+    both = (LOOK_UP, replace(LOOK_UP, call="r1.2"))
+    second = replace(RETURNED, call="r1.2")
+
+    state = replay([*THINKING, replace(LOOKED_UP, parts=calls), *both, second, RETURNED])
+
+    results = [item.call for item in state.transcript if isinstance(item, Result)]
+    assert results == ["r1.2", "r1.1"]
+
+
 def test_a_start_of_what_is_not_open_is_no_start() -> None:
     assert replay([*THINKING, ToolStarted("r1.1", 1, "w1")]).begun == frozenset()
     assert replay([*WAITING, RETURNED, ToolStarted("r1.1", 1, "w1")]).begun == frozenset()
@@ -376,6 +402,12 @@ def test_a_recorded_response_without_a_turn_is_said_with_its_citations() -> None
     assert state.transcript == (Thought((Text("x", (citation,)),)),)
 
 
+def test_an_answer_that_is_given_keeps_all_of_its_parts() -> None:
+    said = replace(ANSWERED, parts=(Thinking("hm"), Text("At 9.")))
+
+    assert replay([*THINKING, said, RESPONDED]).transcript[-1] == Thought(said.parts)
+
+
 def test_a_response_before_any_answer_is_said_as_it_was_given() -> None:
     state = replay([*THINKING, RESPONDED])
 
@@ -414,6 +446,20 @@ def test_what_a_turn_that_never_asked_would_have_heard_counts_as_heard() -> None
     assert state.turn is None
 
 
+def test_a_turn_that_never_asked_ends_after_what_was_said_before() -> None:
+    over = replay([*THINKING, ANSWERED, RESPONDED, SECOND])
+
+    state = evolve(over, TurnAbandoned(2, "vetoed"))
+
+    assert state.transcript == (*over.transcript, Heard(SECOND.text))
+
+
+def test_an_end_of_an_older_turn_does_not_hear_what_waits() -> None:
+    over = replay([*THINKING, ANSWERED, RESPONDED, SECOND])
+
+    assert evolve(over, TurnAbandoned(1, "steps")) == over
+
+
 def test_time_that_runs_out_marks_the_running_turn() -> None:
     state = replay([*WAITING, TurnExpired(1)])
 
@@ -447,6 +493,15 @@ def test_a_late_failure_costs_and_does_not_fail_the_running_turn() -> None:
     assert state.turn == running.turn
 
 
+def test_what_comes_late_between_turns_costs_and_changes_nothing_else() -> None:
+    between = replay([*THINKING, CANCELLED])
+    answer = replace(ANSWERED, cost_usd=CENT)
+    failure = ReasonFailed("r1", 1, "scripted", "busy", cost_usd=CENT)
+
+    for late in (answer, failure):
+        assert evolve(between, late) == replace(between, open={}, spent_usd=CENT)
+
+
 def test_a_late_outcome_is_recorded_at_its_call_and_settles_nothing_in_the_running_turn() -> None:
     running = replay([*WAITING, ToolStarted("r1.1", 1, "w1"), CANCELLED, SECOND, ASKED_NEXT])
 
@@ -471,6 +526,21 @@ def test_a_late_outcome_stands_at_the_latest_place_of_its_call() -> None:
 
     late = Result("r8.2", "look_up", "9 to 5")
     assert state.transcript == (*said[:3], late, Heard("b"))
+
+
+def test_a_late_outcome_stands_at_its_own_call_and_no_other() -> None:
+    other = Thought((ToolCall("r8.1", "look_up", {}),))
+    said = (Thought(LOOKED_UP.parts), other, Heard("b"))
+
+    state = evolve(Conversation(transcript=said, open={"r1.1": LOOK_UP}), RETURNED)
+
+    assert state.transcript == (said[0], Result("r1.1", "look_up", "9 to 5"), *said[1:])
+
+
+def test_a_refusal_that_comes_after_its_turn_changes_nothing() -> None:
+    over = replay([*THINKING, LOOKED_UP, CANCELLED])
+
+    assert evolve(over, ToolRefused("r1.1", 1, "look_up", "no")) == over
 
 
 def test_a_late_outcome_of_what_no_answer_called_for_is_only_closed() -> None:

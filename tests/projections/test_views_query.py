@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,10 +22,11 @@ STEPS = log(11, 60)
 FOREVER = "SELECT count(*) FROM range(1000000000) a, range(1000000000) b"
 
 
-@pytest.fixture
-def full(views: Views) -> Views:
-    views.fold(STEPS)
-    return views
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Views]:
+    with Views.open(tmp_path_factory.mktemp("full") / "views.duckdb") as views:
+        views.fold(STEPS)
+        yield views
 
 
 @pytest.mark.parametrize(
@@ -49,9 +51,9 @@ def test_a_statement_that_only_reads_is_answered(full: Views, sql: str) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        "INSERT INTO log.checkpoint VALUES (1)",
-        "UPDATE log.checkpoint SET position = 0",
-        "DELETE FROM log.steps",
+        "INSERT INTO _log.checkpoint VALUES (1)",
+        "UPDATE _log.checkpoint SET position = 0",
+        "DELETE FROM _log.steps",
         "DROP VIEW steps",
         "CREATE TABLE mine (a INT)",
         "CREATE TEMP TABLE mine (a INT)",
@@ -73,8 +75,8 @@ def test_a_statement_that_only_reads_is_answered(full: Views, sql: str) -> None:
         "PREPARE a AS SELECT 1",
         "VACUUM",
         "PIVOT steps ON kind USING count(*)",
-        "WITH a AS (INSERT INTO log.checkpoint VALUES (1) RETURNING *) SELECT * FROM a",
-        "EXPLAIN ANALYZE INSERT INTO log.checkpoint VALUES (1)",
+        "WITH a AS (INSERT INTO _log.checkpoint VALUES (1) RETURNING *) SELECT * FROM a",
+        "EXPLAIN ANALYZE INSERT INTO _log.checkpoint VALUES (1)",
         "EXPLAIN ANALYZE COPY (SELECT 1) TO '/tmp/steps.csv'",
         "SELECT 1; SELECT 2",
         "SELECT 1; DROP VIEW steps",
@@ -116,7 +118,7 @@ def test_what_cannot_be_answered_fails_with_the_words_of_duckdb(full: Views, sql
 
 def test_a_refusal_says_what_may_be_asked(full: Views) -> None:
     with pytest.raises(QueryRefused, match="INSERT is not allowed: a query may be SELECT, FROM"):
-        full.query("INSERT INTO log.checkpoint VALUES (1)")
+        full.query("INSERT INTO _log.checkpoint VALUES (1)")
 
 
 @pytest.mark.parametrize(

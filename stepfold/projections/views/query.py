@@ -160,7 +160,7 @@ def _pin(connection: duckdb.DuckDBPyConnection, as_of: int | None, at: datetime 
         connection.execute(f"SET VARIABLE as_of_time = TIMESTAMP '{utc}'")
     connection.execute("BEGIN TRANSACTION READ ONLY")
     # fetchall: a result that is not read to its end keeps the connection to itself.
-    ((position,),) = connection.execute("SELECT position FROM log.checkpoint").fetchall()
+    ((position,),) = connection.execute("SELECT position FROM _log.checkpoint").fetchall()
     if as_of is not None and as_of > position:
         raise QueryRefused(f"position {as_of} is not in the views yet: they are at {position}")
     return int(position)

@@ -96,7 +96,7 @@ def _open(path: Path, *, read_only: bool, memory_limit: str) -> duckdb.DuckDBPyC
 
 def _check(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     try:
-        about = dict(connection.execute("SELECT what, value FROM log.about").fetchall())
+        about = dict(connection.execute("SELECT what, value FROM _log.about").fetchall())
     except duckdb.CatalogException:
         if not connection.execute("SELECT 1 FROM duckdb_tables() LIMIT 1").fetchall():
             return
@@ -113,15 +113,15 @@ def _prepare(connection: duckdb.DuckDBPyConnection) -> None:
     text = public_sql()
     today = digest(text)
     connection.execute("BEGIN")
-    if not connection.execute("FROM duckdb_tables() WHERE schema_name = 'log'").fetchall():
+    if not connection.execute("FROM duckdb_tables() WHERE schema_name = '_log'").fetchall():
         connection.execute(sql("log/tables"))
-        connection.execute("INSERT INTO log.about VALUES ('schema', ?)", [str(SCHEMA)])
+        connection.execute("INSERT INTO _log.about VALUES ('schema', ?)", [str(SCHEMA)])
     if not connection.execute(
-        "FROM log.about WHERE what = 'views' AND value = ?", [today]
+        "FROM _log.about WHERE what = 'views' AND value = ?", [today]
     ).fetchall():
         connection.execute(text)
-        connection.execute("DELETE FROM log.about WHERE what = 'views'")
-        connection.execute("INSERT INTO log.about VALUES ('views', ?)", [today])
+        connection.execute("DELETE FROM _log.about WHERE what = 'views'")
+        connection.execute("INSERT INTO _log.about VALUES ('views', ?)", [today])
     connection.execute("COMMIT")
 
 

@@ -62,7 +62,7 @@ class Views:
         self._writer.execute("CREATE TEMP TABLE tags AS FROM tags_today")
         self._writer.execute(f"SET VARIABLE envelope = {ENVELOPE_VERSION:d}")
         self._read, self._chain = store.sql("log/read"), store.sql("log/chain")
-        self._position = int(self._value("SELECT position FROM log.checkpoint"))
+        self._position = int(self._value("SELECT position FROM _log.checkpoint"))
 
     @classmethod
     def open(
@@ -177,7 +177,7 @@ class Views:
                 self._reread(find)
                 self._check_chain(find)
                 self._writer.execute(store.sql("log/checkpoint"))
-                position = int(self._value("SELECT position FROM log.checkpoint"))
+                position = int(self._value("SELECT position FROM _log.checkpoint"))
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise ViewsFull(
                 f"the steps after {self._position} did not fit into the views at {self.path}, and"
@@ -197,7 +197,7 @@ class Views:
 
     def _insert(self, source: pa.Table | pa.RecordBatchReader) -> None:
         self._writer.register("batch", source)
-        self._writer.execute(f"INSERT INTO log.steps {self._read}")
+        self._writer.execute(f"INSERT INTO _log.steps {self._read}")
         self._writer.unregister("batch")
 
     def _reread(self, find: Find) -> None:
@@ -206,7 +206,7 @@ class Views:
 
     def _odd(self) -> list[int]:
         found = self._writer.execute(
-            "SELECT position FROM log.steps"
+            "SELECT position FROM _log.steps"
             " WHERE position > getvariable('checkpoint') AND error = '' ORDER BY position"
         )
         return [position for (position,) in found.fetchall()]
@@ -214,7 +214,7 @@ class Views:
     def _replace(self, rows: Sequence[Row]) -> None:
         if rows:
             self._writer.execute(
-                "DELETE FROM log.steps WHERE position IN (FROM unnest(?))",
+                "DELETE FROM _log.steps WHERE position IN (FROM unnest(?))",
                 [[row.position for row in rows]],
             )
             self._insert(batch.rows(rows))
@@ -225,7 +225,7 @@ class Views:
         When all of the log was read, what a step skips was removed from it, and is no gap of ours.
         """
         if not self._writer.execute(
-            "FROM log.steps WHERE position > getvariable('checkpoint') AND after >= 0 LIMIT 1"
+            "FROM _log.steps WHERE position > getvariable('checkpoint') AND after >= 0 LIMIT 1"
         ).fetchall():
             return
         reasons = {}

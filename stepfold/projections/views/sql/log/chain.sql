@@ -5,13 +5,13 @@ WITH linked AS (
     SELECT
         position, customer, conversation, after,
         lag(position) OVER (PARTITION BY customer, conversation ORDER BY position) AS before
-    FROM log.steps
+    FROM _log.steps
     WHERE position > getvariable('checkpoint') AND conversation <> ''
 )
 SELECT
     linked.position, linked.customer, linked.conversation, linked.after,
     coalesce(linked.before, tails.position, 0) AS before
 FROM linked
-LEFT JOIN log.tails AS tails USING (customer, conversation)
+LEFT JOIN _log.tails AS tails USING (customer, conversation)
 WHERE linked.after >= 0 AND linked.after <> coalesce(linked.before, tails.position, 0)
 ORDER BY linked.position

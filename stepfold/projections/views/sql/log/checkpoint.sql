@@ -1,8 +1,8 @@
 -- The new steps become part of the views. The caller's transaction makes it all or nothing.
-MERGE INTO log.tails
+MERGE INTO _log.tails
 USING (
     SELECT customer, conversation, max(position) AS position
-    FROM log.steps
+    FROM _log.steps
     WHERE position > getvariable('checkpoint') AND conversation <> ''
     GROUP BY ALL
 ) AS heads
@@ -10,9 +10,9 @@ USING (customer, conversation)
 WHEN MATCHED THEN UPDATE SET position = heads.position
 WHEN NOT MATCHED THEN INSERT VALUES (heads.customer, heads.conversation, heads.position);
 
-UPDATE log.checkpoint
+UPDATE _log.checkpoint
 SET position = (
     SELECT coalesce(max(position), getvariable('checkpoint'))
-    FROM log.steps
+    FROM _log.steps
     WHERE position > getvariable('checkpoint')
 );

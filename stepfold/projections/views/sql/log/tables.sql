@@ -1,8 +1,9 @@
 -- What the views are made of. One row per step, wide: what is null costs next to nothing in columns.
 -- A change here, or in read.sql, is another SCHEMA in store.py: files of the old one are rebuilt.
-CREATE SCHEMA log;
+-- `_`, because a file of the same name (log.duckdb) would be ambiguous with its schema.
+CREATE SCHEMA _log;
 
-CREATE TABLE log.steps (
+CREATE TABLE _log.steps (
     position BIGINT NOT NULL,
     recorded_at TIMESTAMP NOT NULL,  -- UTC; `at` is a keyword in DuckDB 2, and so is `by`
     customer VARCHAR NOT NULL,
@@ -34,9 +35,9 @@ CREATE TABLE log.steps (
 );
 
 -- The last position of each conversation: what the next step of it must say it follows.
-CREATE TABLE log.tails (customer VARCHAR NOT NULL, conversation VARCHAR NOT NULL, position BIGINT NOT NULL);
+CREATE TABLE _log.tails (customer VARCHAR NOT NULL, conversation VARCHAR NOT NULL, position BIGINT NOT NULL);
 
-CREATE TABLE log.checkpoint (position BIGINT NOT NULL);
-INSERT INTO log.checkpoint VALUES (0);
+CREATE TABLE _log.checkpoint (position BIGINT NOT NULL);
+INSERT INTO _log.checkpoint VALUES (0);
 
-CREATE TABLE log.about (what VARCHAR NOT NULL, value VARCHAR NOT NULL);
+CREATE TABLE _log.about (what VARCHAR NOT NULL, value VARCHAR NOT NULL);

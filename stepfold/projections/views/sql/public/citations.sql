@@ -15,7 +15,7 @@ WITH answers AS (
                 "reason": "VARCHAR"
             }]
         }') AS answer
-    FROM log.readable
+    FROM _log.readable
     WHERE kind = 'response.given'
 ),
 cited AS (

@@ -7,7 +7,7 @@ WITH started AS (
         arg_min(event ->> '$.contact', position) AS contact,
         arg_min(event ->> '$.channel', position) AS channel,
         arg_min(event ->> '$.origin', position) AS origin
-    FROM log.readable
+    FROM _log.readable
     WHERE kind = 'conversation.started'
     GROUP BY ALL
 ),
@@ -44,7 +44,7 @@ grouped AS (
             > count(*) FILTER (kind IN ('generation.finished', 'generation.failed')) AS generating,
         arg_min(reason, position) FILTER (kind = 'conversation.stopped') AS stopped,
         arg_min(error, position) FILTER (error IS NOT NULL) AS error
-    FROM (SELECT * REPLACE (if(error IS NULL, kind, NULL) AS kind) FROM log.seen)
+    FROM (SELECT * REPLACE (if(error IS NULL, kind, NULL) AS kind) FROM _log.seen)
     WHERE conversation <> ''
     GROUP BY ALL
 )

@@ -3,7 +3,7 @@ SELECT
     model, count(*) AS calls, count(*) FILTER (outcome = 'failed') AS failed,
     sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens,
     sum(cost_usd) AS cost_usd, count(*) FILTER (unpriced) AS unpriced
-FROM log.model_outcomes
+FROM _log.model_outcomes
 GROUP BY ALL;
 
 CREATE OR REPLACE VIEW cost_by_customer AS
@@ -11,7 +11,7 @@ SELECT
     customer, count(*) AS calls, count(*) FILTER (outcome = 'failed') AS failed,
     sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens,
     sum(cost_usd) AS cost_usd, count(*) FILTER (unpriced) AS unpriced
-FROM log.model_outcomes
+FROM _log.model_outcomes
 GROUP BY ALL;
 
 CREATE OR REPLACE VIEW cost_by_conversation AS
@@ -19,7 +19,7 @@ SELECT
     customer, conversation, count(*) AS calls, count(*) FILTER (outcome = 'failed') AS failed,
     sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens,
     sum(cost_usd) AS cost_usd, count(*) FILTER (unpriced) AS unpriced
-FROM log.model_outcomes
+FROM _log.model_outcomes
 GROUP BY ALL;
 
 CREATE OR REPLACE VIEW cost_by_day AS
@@ -27,7 +27,7 @@ SELECT
     recorded_at::DATE AS day, count(*) AS calls, count(*) FILTER (outcome = 'failed') AS failed,
     sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens,
     sum(cost_usd) AS cost_usd, count(*) FILTER (unpriced) AS unpriced
-FROM log.model_outcomes
+FROM _log.model_outcomes
 GROUP BY ALL;
 
 COMMENT ON VIEW cost_by_model IS 'What each model cost.';

@@ -3,13 +3,13 @@
 CREATE OR REPLACE VIEW messages AS
 WITH hearings AS (
     SELECT customer, conversation, position, turn
-    FROM log.readable
+    FROM _log.readable
     WHERE kind = 'reason.requested' AND heard > 0
     UNION ALL
     SELECT customer, conversation, position, turn
-    FROM log.readable AS abandoned
+    FROM _log.readable AS abandoned
     WHERE kind = 'turn.abandoned' AND NOT EXISTS (
-        FROM log.readable AS ask
+        FROM _log.readable AS ask
         WHERE ask.kind = 'reason.requested'
             AND ask.customer = abandoned.customer
             AND ask.conversation = abandoned.conversation
@@ -20,7 +20,7 @@ received AS (
     SELECT
         said.position, said.recorded_at, said.customer, said.conversation, hearings.turn,
         said.event
-    FROM (FROM log.readable WHERE kind = 'message.received') AS said
+    FROM (FROM _log.readable WHERE kind = 'message.received') AS said
     ASOF LEFT JOIN hearings
         ON said.customer = hearings.customer
         AND said.conversation = hearings.conversation
@@ -34,7 +34,7 @@ UNION ALL
 SELECT
     position, recorded_at, customer, conversation, turn, 'agent' AS role,
     event ->> '$.text' AS text, NULL AS message
-FROM log.readable
+FROM _log.readable
 WHERE kind = 'response.given';
 
 COMMENT ON VIEW messages IS 'What was said: the contact''s messages and the agent''s answers.';

@@ -1,5 +1,5 @@
 -- Outcomes carry all that a bill needs, so the cost views read this and join nothing.
-CREATE OR REPLACE VIEW log.model_outcomes AS
+CREATE OR REPLACE VIEW _log.model_outcomes AS
 SELECT
     position, recorded_at, customer, conversation, turn, call, model,
     nullif(provider, '') AS provider, coalesce(attempt, 1) AS attempt,
@@ -11,21 +11,21 @@ SELECT
         OR coalesce(input_tokens, output_tokens) IS NOT NULL
     ) AS unpriced,
     coalesce(elapsed_ms, 0) AS elapsed_ms, event
-FROM log.readable
+FROM _log.readable
 WHERE kind IN ('reason.finished', 'reason.failed', 'generation.finished', 'generation.failed');
 
 CREATE OR REPLACE VIEW model_calls AS
 WITH tasks AS (
     SELECT customer, conversation, call, any_value(name) AS task
-    FROM log.readable
+    FROM _log.readable
     WHERE kind = 'generation.requested'
     GROUP BY ALL
 ),
 running AS (
     SELECT *
-    FROM log.readable AS asked
+    FROM _log.readable AS asked
     WHERE kind IN ('reason.requested', 'generation.requested') AND NOT EXISTS (
-        FROM log.model_outcomes AS outcome
+        FROM _log.model_outcomes AS outcome
         WHERE outcome.customer = asked.customer
             AND outcome.conversation = asked.conversation
             AND outcome.call = asked.call
@@ -36,7 +36,7 @@ SELECT
     model, provider, attempt, outcome, reason, if(outcome = 'finished', coalesce(event ->> '$.finish', 'stop'), NULL) AS finish,
     input_tokens, output_tokens, cached_tokens, thinking_tokens,
     event -> '$.usage' AS usage, cost_usd, unpriced, elapsed_ms
-FROM log.model_outcomes
+FROM _log.model_outcomes
 WHERE NOT direct
 UNION ALL
 SELECT
@@ -44,7 +44,7 @@ SELECT
     model, provider, attempt, outcome, reason, NULL AS finish,
     input_tokens, output_tokens, cached_tokens, thinking_tokens,
     event -> '$.usage' AS usage, cost_usd, unpriced, elapsed_ms
-FROM (FROM log.model_outcomes WHERE direct)
+FROM (FROM _log.model_outcomes WHERE direct)
 LEFT JOIN tasks USING (customer, conversation, call)
 UNION ALL
 SELECT

@@ -12,7 +12,7 @@ WITH grouped AS (
         any_value(passages) AS passages,
         any_value(best_score) AS best_score,
         any_value(coalesce(elapsed_ms, 0)) FILTER (kind <> 'retrieval.requested') AS elapsed_ms
-    FROM log.readable
+    FROM _log.readable
     WHERE kind IN ('retrieval.requested', 'retrieval.returned', 'retrieval.failed')
     GROUP BY ALL
 )

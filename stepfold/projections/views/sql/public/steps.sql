@@ -1,16 +1,16 @@
 -- What every view reads: all steps, or those up to a position or a time (see query.py).
-CREATE OR REPLACE VIEW log.seen AS
-FROM log.steps
+CREATE OR REPLACE VIEW _log.seen AS
+FROM _log.steps
 WHERE position <= coalesce(getvariable('as_of'), 9223372036854775807)
     AND recorded_at <= coalesce(getvariable('as_of_time'), TIMESTAMP 'infinity');
 
-CREATE OR REPLACE VIEW log.readable AS FROM log.seen WHERE error IS NULL;
+CREATE OR REPLACE VIEW _log.readable AS FROM _log.seen WHERE error IS NULL;
 
 CREATE OR REPLACE VIEW steps AS
 SELECT
     position, recorded_at, customer, conversation, kind, turn, call,
     author, id, cause, trace, event, error
-FROM log.seen;
+FROM _log.seen;
 
 COMMENT ON VIEW steps IS 'Every step of the log, one row each, in the order of `position`.';
 COMMENT ON COLUMN steps.position IS 'the place in the log';

@@ -19,7 +19,7 @@ WITH grouped AS (
     FROM (
         SELECT
             *, kind IN ('tool.returned', 'tool.failed', 'tool.refused', 'tool.unknown') AS ends
-        FROM log.readable
+        FROM _log.readable
         WHERE kind IN (
             'tool.requested', 'tool.started',
             'tool.returned', 'tool.failed', 'tool.refused', 'tool.unknown'

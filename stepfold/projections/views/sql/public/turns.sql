@@ -19,7 +19,7 @@ WITH grouped AS (
         ) AS unpriced
     FROM (
         SELECT *, kind IN ('response.given', 'turn.abandoned', 'turn.cancelled') AS ends
-        FROM log.readable
+        FROM _log.readable
         WHERE turn IS NOT NULL
     )
     GROUP BY ALL
