@@ -46,8 +46,7 @@ worlds: $(VENV)/.dev ## 20,000 seeded worlds that redeliver, reorder and fail
 	@$(BIN)/python -m tests.worlds --worlds $(WORLDS) $(ARGS)
 
 mutants: $(VENV)/.dev ## mutants of decide and evolve, and the survivors
-	$(BIN)/mutmut run $(ARGS)
-	$(BIN)/mutmut results
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 LOCK = $(LOCKER)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
 	--fork-strategy fewest --generate-hashes --no-emit-index-url --no-emit-find-links \

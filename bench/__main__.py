@@ -1,6 +1,6 @@
 """`python -m bench`: stepfold and its peers side by side, on this machine, in this run.
 
-    python -m bench [--peers PYTHON] [--only turns,growth,appends,views,replay,recall] [--quick]
+    python -m bench [--peers PYTHON] [--only turns,growth,...] [--quick]
 
 `--peers` is the Python of an environment with the peers (`make bench` builds one); without it only
 our side runs. Rates are the best of `--repeat` rounds, in which the systems take turns.
@@ -12,7 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -52,7 +52,7 @@ def _run(command: Sequence[str]) -> list[Row]:
     return rows
 
 
-def table(title: str, columns: Sequence[str], rows: Iterator[Sequence[object]]) -> None:
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     made = Table(title=title, title_justify="left", title_style="bold")
     for number, column in enumerate(columns):
         made.add_column(column, justify="right" if number else "left")
@@ -149,18 +149,48 @@ def appends(asked: argparse.Namespace) -> None:
     )
 
 
-def section(module: str, title: str) -> Callable[[argparse.Namespace], None]:
-    def show(asked: argparse.Namespace) -> None:
-        rows = ours(module, *(("--quick",) if asked.quick else ()))
-        table(title, ("what", "value"), (item for row in rows for item in row.items()))
+def replays(asked: argparse.Namespace) -> None:
+    """Every decision derived again."""
+    rows = ours("bench.replay")
+    table(
+        "Replay of archives",
+        ("turns", "entries", "decisions", "differences", "model calls", "entries/s"),
+        (
+            (row["turns"], row["entries"], row["decisions"], row["differences"], row["model_calls"],
+             row["entries_per_s"])
+            for row in rows
+        ),
+    )  # fmt: skip
 
-    return show
+
+def views(asked: argparse.Namespace) -> None:
+    """Folding, rebuilding and asking."""
+    _pairs("Views", ours("bench.views", *(("--quick",) if asked.quick else ())))
+
+
+def rebuild(asked: argparse.Namespace) -> None:
+    """The views from JetStream and from a file."""
+    size = ("--events", "100000") if asked.quick else ()
+    _pairs("Rebuild of the views", ours("bench.rebuild", *size))
+
+
+def recall(asked: argparse.Namespace) -> None:
+    """Do the passages that an answer needs come up?"""
+    _pairs("Recall over the bank's questions", ours("bench.recall"))
+
+
+def _pairs(title: str, rows: Iterable[Row]) -> None:
+    table(title, ("what", "value"), (item for row in rows for item in row.items()))
 
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
     "turns": turns,
     "growth": growth,
     "appends": appends,
+    "rebuild": rebuild,
+    "views": views,
+    "replay": replays,
+    "recall": recall,
 }
 
 

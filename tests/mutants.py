@@ -41,8 +41,9 @@ TARGETS = {
 }
 TESTS = ("tests/handlers/test_decide.py", "tests/projections/test_conversation.py")
 FIXED = "not hypothesis"  # what chance finds today it may not find tomorrow
-PLAIN = ("-x", "-q", "--tb=no", "--assert=plain", "-p", "no:randomly", "-p", "no:cacheprovider")
-OPTIONS = (*PLAIN, "-m", FIXED)
+WITHOUT = ("cacheprovider", "randomly", "unraisableexception")
+PLAIN = ("-x", "-q", "--tb=no", "--assert=plain", "--noconftest")
+OPTIONS = (*PLAIN, *(f"-pno:{name}" for name in WITHOUT), "-m", FIXED)
 LIMIT_S = 30.0
 PRELOADED = (asyncio, hypothesis, msgspec, pytest_asyncio, pytest_timeout)
 """Imported once here and not in each fork."""
@@ -89,6 +90,10 @@ class Mutant(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file} {self.where}\n    - {self.was}\n    + {self.now}"
+
+    @property
+    def room(self) -> str:
+        return self.module.split(".")[1]
 
     @property
     def name(self) -> tuple[str, str, str, str]:
@@ -327,7 +332,8 @@ def start(mutant: Mutant | None) -> int:
         os.dup2(nothing, 2)
         if mutant is not None:
             sys.meta_path.insert(0, Mutated(mutant))
-        failed = pytest.main([*OPTIONS, *TESTS])
+        likely_first = sorted(TESTS, key=lambda test: mutant is None or mutant.room not in test)
+        failed = pytest.main([*OPTIONS, *likely_first])
     except BaseException:  # noqa: BLE001  (whatever it is, the mutant did not live)
         failed = 1
     os._exit(1 if failed else 0)

@@ -45,7 +45,7 @@ def peer_named(name: str) -> Peer:
         module = import_module(f"bench.peers.{CATALOG[name]}")
     except ModuleNotFoundError as missing:
         raise PeerAbsent(
-            f"peer {name!r}: {missing} (pip install -r bench/requirements-peers.in)"
+            f"peer {name!r}: {missing} (make bench builds an environment with it)"
         ) from missing
     peers: dict[str, Peer] = {peer.name: peer for peer in module.PEERS}
     return peers[name]

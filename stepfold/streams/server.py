@@ -65,22 +65,34 @@ def binary() -> str:
 
 @asynccontextmanager
 async def embedded(folder: Path, *, durability: Durability) -> AsyncIterator[str]:
-    """The URL of the folder's server; started and stopped here unless somebody else runs it."""
+    """The URL of the folder's server; started and stopped here, or used while somebody else runs it
+    and inherited when that one ends.
+    """
     with _open(folder, "server.lock") as lock:
-        if not _lock(lock):
-            yield await _url_of_the_other(folder)
-            return
         owned = _Owned(folder, durability)
-        await owned.start()
-        watching = asyncio.create_task(owned.watch())
+        if _lock(lock):
+            await owned.start()
+            keeping = asyncio.create_task(owned.watch())
+        else:
+            await _url_of_the_other(folder)
+            keeping = asyncio.create_task(_succeed(lock, owned))
         try:
             yield url(folder)
         finally:
-            watching.cancel()
+            keeping.cancel()
             with suppress(asyncio.CancelledError):
-                await watching
+                await keeping
             await owned.stop()
-            (folder / "server.json").unlink(missing_ok=True)
+
+
+async def _succeed(lock: IO[str], owned: _Owned) -> None:
+    """Whoever owns the server may end before those who use it: the first of them goes on with it,
+    in the same folder, on the same port.
+    """
+    while not _lock(lock):
+        await asyncio.sleep(WATCH_S)
+    await owned.start()
+    await owned.watch()
 
 
 class _Owned:
@@ -124,6 +136,7 @@ class _Owned:
     async def stop(self) -> None:
         if self._process is not None:
             await _stop(self._process)
+            (self._folder / "server.json").unlink(missing_ok=True)
 
 
 def _open(folder: Path, name: str) -> IO[str]:
@@ -194,6 +207,7 @@ async def _start(folder: Path, durability: Durability) -> subprocess.Popen[bytes
             stdout=said,
             stderr=said,
             stdin=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C is for its owner, who stops it in order
             pass_fds=[alive.fileno()],
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
         )

@@ -39,7 +39,7 @@ AGENT = Agent(
     models=("counting",),
     tools=("write",),
     collections=("facts",),
-    limits=Limits(backoff_s=0.1, backoff_s_max=0.2),
+    limits=Limits(backoff_s=0.1, backoff_s_max=0.2, call_s=300, turn_s=900),
 )
 PASSAGE = Passage("facts.md", "Facts", "sha256:" + "1" * 64, 0, 9, "It rains.", 1.0)
 

@@ -73,6 +73,27 @@ async def test_who_comes_second_uses_the_server_and_leaves_it_running(
     assert listens(int(url.rpartition(":")[2]))
 
 
+async def test_who_uses_the_server_goes_on_with_it_when_its_owner_ends(
+    tmp_path: Path, owner: subprocess.Popen[str]
+) -> None:
+    async with embedded(tmp_path, durability="interval") as url, jetstream.connect(url) as client:
+        before = server.pid(tmp_path)
+        owner.kill()
+        owner.wait()
+
+        await eventually(lambda: _pid(tmp_path) not in (0, before), within_s=20)
+
+        await eventually(lambda: client.is_connected, within_s=20)
+        assert server.url(tmp_path) == url
+
+
+def _pid(folder: Path) -> int:
+    try:
+        return server.pid(folder)
+    except ServerError:
+        return 0
+
+
 async def test_a_killed_owner_takes_its_server_along_and_the_next_has_the_same_port(
     tmp_path: Path, owner: subprocess.Popen[str]
 ) -> None:
