@@ -87,13 +87,6 @@ async def test_who_uses_the_server_goes_on_with_it_when_its_owner_ends(
         assert server.url(tmp_path) == url
 
 
-def _pid(folder: Path) -> int:
-    try:
-        return server.pid(folder)
-    except ServerError:
-        return 0
-
-
 async def test_a_killed_owner_takes_its_server_along_and_the_next_has_the_same_port(
     tmp_path: Path, owner: subprocess.Popen[str]
 ) -> None:
