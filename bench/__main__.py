@@ -93,7 +93,9 @@ def turns(asked: argparse.Namespace) -> None:
 def _round(asked: argparse.Namespace) -> Iterator[tuple[str, Row]]:
     size = ("--conversations", str(asked.conversations), "--turns", "10", "--at-once", "16")
     for processes in ("1", "2"):
-        yield from (("stepfold", row) for row in ours("bench.turns", *size, "--processes", processes))
+        yield from (
+            ("stepfold", row) for row in ours("bench.turns", *size, "--processes", processes)
+        )
     for name in PEERS if asked.peers else ():
         rows = peer(asked.peers, name, *size, "--processes", "1,2", "--no-growth")
         yield from ((name, row) for row in rows)
@@ -200,7 +202,9 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(SECTIONS))
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--conversations", type=int, default=64)
-    parser.add_argument("--cap", type=int, default=20, help="seconds a peer's long conversation gets")
+    parser.add_argument(
+        "--cap", type=int, default=20, help="seconds a peer's long conversation gets"
+    )
     parser.add_argument("--quick", action="store_true", help="smaller, one round")
     asked = parser.parse_args()
     if asked.quick:

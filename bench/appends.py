@@ -31,7 +31,9 @@ AT_ONCE = (1, 16, 64)
 
 @asynccontextmanager
 async def store(durability: Durability, folder: Path) -> AsyncIterator[JetStreamLog]:
-    server = cluster(folder) if durability == "replicas" else embedded(folder, durability=durability)
+    server = (
+        cluster(folder) if durability == "replicas" else embedded(folder, durability=durability)
+    )
     async with server as url, connect(url) as client:
         await prepare(client, durability=durability)
         yield JetStreamLog(client)
@@ -70,7 +72,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     for row in asyncio.run(run(asked.steps)):
-        print(json.dumps(row) if asked.json else f"{row['durability']:10} {row['appends_per_s_at_once']}")
+        print(
+            json.dumps(row)
+            if asked.json
+            else f"{row['durability']:10} {row['appends_per_s_at_once']}"
+        )
 
 
 if __name__ == "__main__":

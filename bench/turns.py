@@ -20,7 +20,6 @@ from pathlib import Path
 
 from bench import conversation as shape
 from stepfold.app import Opened, Parts, opened, working
-from stepfold.events.envelope import Entry
 from stepfold.events.event import ResponseGiven
 from stepfold.events.values import Passage
 from stepfold.handlers.inbox import Message
@@ -53,7 +52,9 @@ class Found:
     def __init__(self) -> None:
         self.calls = 0
 
-    async def search(self, collections: Sequence[str], query: str, k: int, /) -> tuple[Passage, ...]:
+    async def search(
+        self, collections: Sequence[str], query: str, k: int, /
+    ) -> tuple[Passage, ...]:
         self.calls += 1
         n, turn = shape.where(query)
         return tuple(

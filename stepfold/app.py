@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from stepfold.events.names import split_subject, token
 from stepfold.handlers.decide import Veto
 from stepfold.handlers.generate import Generate
 from stepfold.handlers.inbox import Inbox
@@ -27,17 +26,16 @@ from stepfold.handlers.table import LANES
 from stepfold.handlers.tool import RunTool
 from stepfold.handlers.worker import Worker
 from stepfold.knowledge.knowledge import Knowledge
-from stepfold.policy.agent import Agent, encode_agent
+from stepfold.policy.agent import Agent
 from stepfold.providers.extractive import NAME as EXTRACTIVE
 from stepfold.providers.extractive import ExtractiveModel
 from stepfold.providers.model import Model
 from stepfold.providers.scripted import PROVIDER as SCRIPTED
 from stepfold.settings import Settings
 from stepfold.streams import jetstream
-from stepfold.streams.config import ACK_WAIT_S, AGENTS, STEPS, TIMERS
+from stepfold.streams.config import ACK_WAIT_S, STEPS, TIMERS
 from stepfold.streams.jetstream import Connection, JetStreamAgents, JetStreamLog, JetStreamTimers
 from stepfold.streams.lanes import Lanes
-from stepfold.streams.log import AgentUnknown, LogUnavailable
 from stepfold.streams.server import embedded
 from stepfold.tools.tool import Tool
 
@@ -86,36 +84,13 @@ class Opened(Struct, frozen=True):
         agent = agent or await self.appointed()
         return Inbox(self.log, agent=agent.name, digest=await self.agents.put(agent))
 
-    async def appoint(self, agent: Agent) -> None:
-        """From now on new conversations get this version of `agent`, whoever starts them."""
-        await self.agents.put(agent)
-        js = self.client.jetstream(timeout=TIMEOUT_S)
-        await js.publish(f"{AGENTS}.{CURRENT}", encode_agent(agent), stream=AGENTS)
-
     async def appointed(self) -> Agent:
-        try:
-            return await self.agents.get(CURRENT)
-        except AgentUnknown:
-            return HELP_DESK
+        """The agent that new conversations get."""
+        return await self.agents.appointed() or HELP_DESK
 
     async def served(self) -> frozenset[str]:
         """The lanes whose steps some process, this one included, is waiting for right now."""
-        js = self.client.jetstream(timeout=TIMEOUT_S)
-        try:
-            found = await js.consumers_info(STEPS)
-        except jetstream.AWAY as error:
-            raise LogUnavailable(f"the log is away: {error}") from error
-        return frozenset(each.name for each in found if each.num_waiting and each.name in LANES)
-
-    async def locate(self, conversation: str) -> tuple[str, ...]:
-        """The customers who have a conversation of this name."""
-        js = self.client.jetstream(timeout=TIMEOUT_S)
-        where = f"{STEPS}.*.{token('conversation', conversation)}.>"
-        try:
-            info = await js.stream_info(STEPS, subjects_filter=where)
-        except jetstream.AWAY as error:
-            raise LogUnavailable(f"the log is away: {error}") from error
-        return tuple(sorted({split_subject(each)[0] for each in info.state.subjects or {}}))
+        return await jetstream.awaited(self.client, STEPS) & LANES.keys()
 
 
 class Parts(Struct, frozen=True):

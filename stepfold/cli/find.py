@@ -16,7 +16,7 @@ async def find(found: Opened, name: str) -> Key:
         if not await found.log.tail(customer, conversation):
             raise CommandRefused(_missing(name))
         return customer, conversation
-    customers = await found.locate(name)
+    customers = await found.log.locate(name)
     if not customers:
         raise CommandRefused(_missing(name))
     if len(customers) > 1:

@@ -92,7 +92,7 @@ async def _appoint(found: Opened, parts: Parts, agent: Agent) -> None:
     why = misfit(agent, parts)
     if why:
         raise CommandRefused(why)
-    await found.appoint(agent)
+    await found.agents.appoint(agent)
 
 
 def told_knowledge(here: Settings, agent: Agent) -> str:

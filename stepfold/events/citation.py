@@ -32,7 +32,7 @@ def refusal(citation: Citation, passages: Iterable[Passage]) -> str | None:
             continue
         seen = True
         offset = citation.start - passage.start
-        inside = 0 <= offset and citation.end <= passage.end
+        inside = offset >= 0 and citation.end <= passage.end
         if inside and passage.text[offset : citation.end - passage.start] == citation.quote:
             return None
     if not seen:

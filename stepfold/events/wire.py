@@ -58,9 +58,7 @@ _envelope = msgspec.json.Decoder(Envelope)
 _event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _kind = msgspec.json.Decoder(_Kind)
 
-TAGS: Mapping[str, type] = {
-    str(member.__struct_config__.tag): member for member in Event.__args__
-}
+TAGS: Mapping[str, type] = {str(member.__struct_config__.tag): member for member in Event.__args__}
 KINDS = frozenset(name.partition("/")[0] for name in TAGS)
 
 
@@ -97,7 +95,9 @@ def attach(payload: bytes, event: bytes) -> bytes:
 
 def blob(payload: bytes) -> str:
     """The name of the blob that holds this payload's event; empty when it is all here."""
-    found = _BLOB.search(payload, len(payload) - _BLOB_CHARS) if len(payload) > _BLOB_CHARS else None
+    found = (
+        _BLOB.search(payload, len(payload) - _BLOB_CHARS) if len(payload) > _BLOB_CHARS else None
+    )
     return found.group(1).decode() if found else ""
 
 
@@ -105,7 +105,9 @@ def subject(draft: Draft) -> str:
     return step_subject(draft.customer, draft.conversation, kind(draft.event))
 
 
-def decode(subject: str, payload: bytes, *, position: int, at: datetime, after: int = UNKNOWN) -> Entry:
+def decode(
+    subject: str, payload: bytes, *, position: int, at: datetime, after: int = UNKNOWN
+) -> Entry:
     """The step at `position`. `at` and `after` stand in only where the payload cannot be read.
 
     EventError when the subject is not a step's.

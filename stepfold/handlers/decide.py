@@ -29,7 +29,7 @@ from stepfold.events.event import (
     TurnAbandoned,
     TurnCancelled,
 )
-from stepfold.events.values import Citation, RefusedCitation, Refusal, Text, ToolCall
+from stepfold.events.values import Citation, Refusal, RefusedCitation, Text, ToolCall
 from stepfold.policy.agent import SEARCH, Agent, offered
 from stepfold.projections.conversation import Conversation, Turn
 
@@ -41,16 +41,14 @@ Veto = Callable[[Conversation, Event], str | None]
 NOTHING: tuple[Event, ...] = ()
 
 
-def decide(
-    agent: Agent, state: Conversation, vetoes: Sequence[Veto] = ()
-) -> tuple[Event, ...]:
+def decide(agent: Agent, state: Conversation, vetoes: Sequence[Veto] = ()) -> tuple[Event, ...]:
     """The steps that are missing in `state`, in order; empty when it is somebody else's move."""
     if not state.agent or state.stopped or state.unreadable:
         return NOTHING
     return tuple(_permit(event, state, vetoes) for event in _next(agent, state))
 
 
-def _next(agent: Agent, state: Conversation) -> tuple[Event, ...]:  # noqa: PLR0911
+def _next(agent: Agent, state: Conversation) -> tuple[Event, ...]:
     turn = state.turn
     if turn is None:
         return _ask(agent, state, Turn(state.turns + 1)) if state.unheard else NOTHING

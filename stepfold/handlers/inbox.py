@@ -1,6 +1,6 @@
 """How the outside gets into the log: a message starts its conversation, or joins it.
 
-    InboxRefused    the conversation takes no messages, or has nothing to cancel
+InboxRefused    the conversation takes no messages, or has nothing to cancel
 """
 
 from __future__ import annotations
@@ -91,9 +91,7 @@ class Inbox:
         raise InboxRefused(f"conversation {customer}/{conversation} is too busy: cancel it again")
 
 
-def _draft(
-    message: Message, event: ConversationStarted | MessageReceived, *, key: str
-) -> Draft:
+def _draft(message: Message, event: ConversationStarted | MessageReceived, *, key: str) -> Draft:
     by = f"contact:{message.contact}" if message.contact else message.channel or "inbox"
     draft = first(message.customer, message.conversation, event, by=by, key=key)
     return Draft(

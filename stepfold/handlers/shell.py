@@ -188,6 +188,9 @@ class Shell:
         recorded = False
         self._desk.take(entry, request)
         try:
+            known = self._states.latest(entry.key, known)
+            if request.call not in known.state.open:  # another delivery was done meanwhile
+                return known
             outcome = self._desk.outcome(worker, entry, request, known, deliveries)
             agent = await self._agent(known)
             outcome = outcome or worker.forbid(request, agent)

@@ -53,13 +53,17 @@ class States:
     async def including(self, entry: Entry) -> Known:
         """The conversation's state as of `entry` or later."""
         known = self._known.get(entry.key)
-        if known is None:
+        if known is None or not known.position:
             return await self.refresh(*entry.key)
         if known.position >= entry.position:
             return known
         if entry.after == known.position:
             return self.keep(entry.key, advance(known, (entry,)))
         return await self.refresh(*entry.key)
+
+    def latest(self, key: tuple[str, str], known: Known) -> Known:
+        """`known`, or what this process has learnt since."""
+        return max(known, self._known.get(key, known), key=_position)
 
     def cached(self, customer: str, conversation: str) -> Known:
         """The conversation's state as this process last saw it."""

@@ -45,9 +45,7 @@ class RunTool:
             result = await self._tools[request.name].run(request.arguments, call=key)
         except ToolError as error:
             return ToolFailed(request.call, request.turn, str(error), _since(begin))
-        return ToolReturned(
-            request.call, request.turn, msgspec.to_builtins(result), _since(begin)
-        )
+        return ToolReturned(request.call, request.turn, msgspec.to_builtins(result), _since(begin))
 
     def forbid(self, request: Request, agent: Agent) -> Event | None:
         assert isinstance(request, ToolRequested)

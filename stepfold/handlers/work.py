@@ -86,7 +86,13 @@ class Desk:
             raise Later(wait_s * (1 + 0.2 * random.random()), "it backs off")
 
     async def run(
-        self, worker: Worker, entry: Entry, request: Request, known: Known, agent: Agent, refresh: Refresh
+        self,
+        worker: Worker,
+        entry: Entry,
+        request: Request,
+        known: Known,
+        agent: Agent,
+        refresh: Refresh,
     ) -> Event:
         """Run the worker within its time, as long as its turn is wanted. A tool that has started is
         not interrupted by a cancel: half an effect is worse than one too many.

@@ -1,11 +1,11 @@
 """Streams and consumers, all of them, in one place: what is kept where, and who is handed what.
 
-    steps    steps.<customer>.<conversation>.<noun>.<verb>    the log
-    agents   agents.<digest>                                  every version of every agent
-    timers   timers.set.<customer>.<conversation>.<turn>      durable timers, and
-             timers.due.<customer>.<conversation>.<turn>      those that have fired
-    dead     dead.<customer>.<conversation>                   steps that could not be handled
-    blobs    (object store)                                   payloads over BLOB_BYTES, by digest
+steps    steps.<customer>.<conversation>.<noun>.<verb>    the log
+agents   agents.<digest>                                  every version of every agent
+timers   timers.set.<customer>.<conversation>.<turn>      durable timers, and
+         timers.due.<customer>.<conversation>.<turn>      those that have fired
+dead     dead.<customer>.<conversation>                   steps that could not be handled
+blobs    (object store)                                   payloads over BLOB_BYTES, by digest
 """
 
 from __future__ import annotations

@@ -14,9 +14,8 @@ from stepfold.events.envelope import Entry
 from stepfold.events.names import EventError
 from stepfold.events.wire import decode
 from stepfold.streams.config import ACK_WAIT_S, STEPS, TIMERS
-from stepfold.streams.jetstream import Connection, JetStreamLog, Message, place
+from stepfold.streams.jetstream import Connection, Handle, JetStreamLog, Message, Pull, place
 from stepfold.streams.log import LogUnavailable
-from stepfold.streams.pull import Handle, Pull
 
 AWAY_S = 1.0
 AT_ONCE = 256

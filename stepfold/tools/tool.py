@@ -1,6 +1,6 @@
 """The contract of a tool: what a model is told of it, and one call of it.
 
-    ToolError    the tool did not do it; the message goes to the model
+ToolError    the tool did not do it; the message goes to the model
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from stepfold.events.values import Arguments
-
 
 Function = Callable[[Arguments, str], Awaitable[Any]]
 

@@ -28,8 +28,7 @@ from stepfold.events.values import Arguments, Passage
 from stepfold.policy.agent import Agent, Limits
 from stepfold.providers.model import Call, Prompt, Reply
 from stepfold.settings import Settings
-from stepfold.streams import pull
-from stepfold.streams.jetstream import JetStreamLog, Message, acknowledge, give_back, place
+from stepfold.streams.jetstream import JetStreamLog, Message, acknowledge, give_back, place, pull
 from stepfold.tools.tool import ToolSpec
 
 Boundary = Literal["", "before append", "after append", "before ack", "model", "tool", "search"]

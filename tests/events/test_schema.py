@@ -19,7 +19,8 @@ from stepfold.events.meanings import APPENDED_BY, OUTCOMES, field_meaning
 from stepfold.events.schema import asyncapi, events_markdown, json_schema
 from stepfold.events.structs import KINDS, reachable
 from stepfold.events.wire import RAW_BYTES_MAX, TAGS, Envelope, decode, detach, encode, subject
-from stepfold.streams import config, jetstream
+from stepfold.streams import config
+from stepfold.streams.jetstream import headers
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = list(examples().values())
@@ -187,8 +188,8 @@ def test_a_message_of_the_asyncapi_document_fits_its_own_kind_only(entry: Entry)
 
 def test_the_headers_are_those_that_the_log_sends() -> None:
     messages = asyncapi()["components"]["messages"]
-    fence = {jetstream.MSG_ID, jetstream.FENCE, jetstream.FENCE_SUBJECT}
-    schedule = {jetstream.SCHEDULE, jetstream.SCHEDULE_TARGET}
+    fence = {headers.MSG_ID, headers.FENCE, headers.FENCE_SUBJECT}
+    schedule = {headers.SCHEDULE, headers.SCHEDULE_TARGET}
 
     assert set(messages["tool.started"]["headers"]["properties"]) == fence
     assert set(messages["timers.set"]["headers"]["properties"]) == schedule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
@@ -34,9 +35,10 @@ from stepfold.handlers.work import DELIVERIES_MAX
 from stepfold.policy.agent import Agent, Limits
 from stepfold.providers.model import Call, ModelBusy, Prompt, Reply
 from stepfold.streams.log import LogUnavailable
-from stepfold.streams.memory import MemoryLog
+from stepfold.streams.memory import MemoryAgents, MemoryLog
 from stepfold.testing import AGENT, Arrangement, Clock
 from stepfold.tools.tool import FunctionTool, ToolError, ToolSpec
+from tests.waiting import eventually
 
 LOOK_UP = Reply(calls=(Call("look_up", {"key": "hours"}),))
 ANSWER = Reply("At 9.")
@@ -162,6 +164,39 @@ async def test_a_recorded_answer_is_not_asked_for_again_by_a_worker_with_an_old_
     await arrangement.restart().take(request)
 
     assert await old.take(request, deliveries=2) is None
+
+    assert len(arrangement.model.prompts) == 1
+
+
+class SlowAgents(MemoryAgents):
+    """Gives an agent out only when told to."""
+
+    def __init__(self, *agents: Agent) -> None:
+        super().__init__(*agents)
+        self.waiting: list[asyncio.Future[None]] = []
+
+    async def get(self, digest: str) -> Agent:
+        self.waiting.append(asyncio.get_running_loop().create_future())
+        await self.waiting[-1]
+        return await super().get(digest)
+
+
+async def test_of_two_deliveries_to_one_worker_the_slower_one_sees_what_the_other_recorded() -> (
+    None
+):
+    arrangement = await said(ANSWER)
+    await arrangement.shell.take(entry_of(arrangement, MessageReceived))
+    request = entry_of(arrangement, ReasonRequested)
+    arrangement.agents = agents = SlowAgents(AGENT)
+    shell = arrangement.restart()
+    faster = asyncio.create_task(shell.take(request, deliveries=2))
+    slower = asyncio.create_task(shell.take(request, deliveries=3))
+    await eventually(lambda: len(agents.waiting) == 2)
+
+    agents.waiting[0].set_result(None)
+    await faster
+    agents.waiting[1].set_result(None)
+    await slower
 
     assert len(arrangement.model.prompts) == 1
 

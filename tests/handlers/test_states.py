@@ -49,9 +49,13 @@ async def test_an_unknown_conversation_is_read_as_a_whole(log: CountedLog) -> No
     assert log.read_after == [0]
 
 
-async def test_the_first_step_that_says_it_is_the_first_is_not_believed_unread(
-    log: CountedLog,
+@pytest.mark.parametrize("looked_before", [False, True])
+async def test_a_step_that_says_it_is_the_first_is_not_believed_unread(
+    log: CountedLog, looked_before: bool
 ) -> None:
+    states = States(log)
+    if looked_before:
+        await states.refresh("acme", "c1")
     await append(log, STARTED)
     (heard,) = await append(log, HELLO)
     lying = Entry(
@@ -64,7 +68,7 @@ async def test_the_first_step_that_says_it_is_the_first_is_not_believed_unread(
         after=0,
     )
 
-    assert (await States(log).including(lying)).state == replay([STARTED, HELLO])
+    assert (await states.including(lying)).state == replay([STARTED, HELLO])
 
 
 async def test_the_next_step_costs_no_read(log: CountedLog) -> None:

@@ -18,7 +18,7 @@ from stepfold.policy.agent import Agent
 from stepfold.settings import Settings
 from stepfold.streams import jetstream
 from stepfold.streams.config import BLOB_BYTES, DEAD, EVENT_BYTES_MAX, STEPS, TIMERS
-from stepfold.streams.jetstream import JetStreamLog, JetStreamTimers
+from stepfold.streams.jetstream import JetStreamLog, JetStreamTimers, connection
 from stepfold.streams.log import AgentUnknown, LogConflict, LogError, LogRefused, LogUnavailable
 from tests.servers import Server, free_port, running
 from tests.waiting import eventually
@@ -408,7 +408,7 @@ async def test_an_append_that_is_under_way_when_the_server_dies_goes_on_with_the
             server.kill()
             server.start()
 
-            async with asyncio.timeout(jetstream.TIMEOUT_S / 2):
+            async with asyncio.timeout(connection.TIMEOUT_S / 2):
                 (entry,) = await appending
 
             assert await log.log.read("acme", "c1") == [entry]

@@ -17,7 +17,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from stepfold.streams.jetstream import Pulse, acknowledge, give_back, place
+from stepfold.streams.jetstream.message import Pulse, acknowledge, give_back, place
 
 EXPIRES_S = 10.0
 WATCH_S = 0.5
@@ -33,7 +33,14 @@ class Pull:
     """Hands the messages of one consumer to `handle`, at most `at_once` of them at a time."""
 
     def __init__(
-        self, client: Client, stream: str, durable: str, handle: Handle, *, at_once: int, pulse_s: float
+        self,
+        client: Client,
+        stream: str,
+        durable: str,
+        handle: Handle,
+        *,
+        at_once: int,
+        pulse_s: float,
     ) -> None:
         self._client = client
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"

@@ -1,0 +1,27 @@
+"""The log on NATS JetStream. Only this folder knows nats-py."""
+
+from stepfold.streams.jetstream.agents import JetStreamAgents
+from stepfold.streams.jetstream.connection import Connection, connect
+from stepfold.streams.jetstream.log import JetStreamLog
+from stepfold.streams.jetstream.message import Message, Pulse, acknowledge, give_back, place
+from stepfold.streams.jetstream.prepare import awaited, prepare, prepare_consumer
+from stepfold.streams.jetstream.pull import Handle, Pull
+from stepfold.streams.jetstream.timers import JetStreamTimers
+
+__all__ = [
+    "Connection",
+    "Handle",
+    "JetStreamAgents",
+    "JetStreamLog",
+    "JetStreamTimers",
+    "Message",
+    "Pull",
+    "Pulse",
+    "acknowledge",
+    "awaited",
+    "connect",
+    "give_back",
+    "place",
+    "prepare",
+    "prepare_consumer",
+]
