@@ -66,7 +66,7 @@ def _shown(cell: object) -> str:
 
 
 def turns(asked: argparse.Namespace) -> None:
-    """The same conversation through each system: turns a second, the fastest arrangement of each."""
+    """The same conversation through each system, in the fastest arrangement of each."""
     best: dict[str, Row] = {}
     for _ in range(asked.repeat):
         for name, row in _round(asked):
@@ -117,8 +117,8 @@ def growth(asked: argparse.Namespace) -> None:
         "stepfold: bytes on disk against the JSON of the conversation",
         ("turns", "conversations", "bytes each", "x JSON", "turns/s"),
         (
-            (row["turns"], row["conversations"], row["bytes_per_conversation"], row["bytes_to_json"],
-             row["turns_per_s"])
+            (row["turns"], row["conversations"], row["bytes_per_conversation"],
+             row["bytes_to_json"], row["turns_per_s"])
             for length, count in LENGTHS
             for row in ours(
                 "bench.turns", "--turns", str(length), "--conversations", str(count),

@@ -1,4 +1,4 @@
-"""What each durability costs: fenced appends a second, one at a time and many conversations at once.
+"""What each durability costs: fenced appends a second, one at a time and many at once.
 
     python -m bench.appends [--steps N] [--json]
 

@@ -1,4 +1,4 @@
-"""Three nats-servers on loopback as one cluster, each with a folder of its own; stopped by their id."""
+"""Three nats-servers on loopback as one cluster, each with a folder of its own."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Turns through stepfold on JetStream: the side of the bench that is ours.
 
 Each process runs a driver (which sends a question when the answer before it has come) and workers
-of all lanes; the steps of any conversation go to any process. `nats-server` is a process of its own.
+Each process runs a driver (which sends a question when the answer before it came) and workers
 
     python -m bench.turns [--conversations N] [--turns T] [--at-once K] [--processes 1|2] [--json]
 """

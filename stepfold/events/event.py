@@ -242,7 +242,7 @@ class TurnCancelled(_Event, frozen=True, tag="turn.cancelled/1"):
 
 
 class ConversationStopped(_Event, frozen=True, tag="conversation.stopped/1"):
-    """Nothing acts on this conversation any more. `entry` is the id of what could not be handled."""
+    """Nothing acts on this conversation any more. `entry` is the id of what cannot be handled."""
 
     reason: str
     entry: str = ""

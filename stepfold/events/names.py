@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 
 TOKEN_CHARS_MAX = 128
+WORDS = 4
 _TOKEN = re.compile(r"[A-Za-z0-9_=+@:~-]+")
 
 
@@ -52,7 +53,7 @@ def step_subject(customer: str, conversation: str, kind: str) -> str:
 def split_subject(subject: str) -> tuple[str, str, str]:
     """(customer, conversation, kind) of a step's subject; EventError when it is none."""
     words = subject.split(".", 3)
-    if len(words) != 4 or words[0] != "steps":
+    if len(words) != WORDS or words[0] != "steps":
         raise EventError(
             f"subject {subject!r} is not a step: steps.<customer>.<conversation>.<noun>.<verb>"
         )

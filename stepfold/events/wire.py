@@ -31,7 +31,7 @@ UNFIT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 UPCASTERS: Mapping[str, Upcaster] = {}
-"""Old tag to a function that gives the event in the next version's form, its new `type` included."""
+"""Old tag to a function that gives the event in its next version's form, `type` included."""
 
 
 class Envelope(Struct, frozen=True, omit_defaults=True):

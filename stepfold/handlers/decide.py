@@ -1,5 +1,5 @@
-"""What an agent does next. Pure, and convergent: it asks the state what is missing, so that deciding
-twice, or after a crash between two appends, gives what is still missing and nothing else.
+"""What an agent does next. Pure, and convergent: it asks the state what is missing, so that
+deciding twice, or after a crash between two appends, gives what is still missing and no more.
 
     after                            the agent
     a message                        asks the model, unless it is thinking or waiting
@@ -36,7 +36,7 @@ from stepfold.projections.conversation import Conversation, Turn
 BY = "agent"
 
 Veto = Callable[[Conversation, Event], str | None]
-"""A vetoing hook: why this step must not be taken, or None. It must be pure: replay asks it again."""
+"""A vetoing hook: why this step must not be taken, or None. Pure, because replay asks it again."""
 
 NOTHING: tuple[Event, ...] = ()
 

@@ -1,4 +1,4 @@
-"""The direct path. One `GenerationRequested` in, JSON that fits its schema out, or a clear failure."""
+"""The direct path. One `GenerationRequested` in, JSON that fits its schema or a failure out."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Shell:
     With `grace_s` a turn gets its durable timer only after so many seconds (handlers/patience.py).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (what the loop needs of the world, by name)
         self,
         steps: Log,
         agents: Agents,

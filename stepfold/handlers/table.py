@@ -1,4 +1,4 @@
-"""Who is handed which kinds of step. An outcome is handed to nobody: who appends it decides on it."""
+"""Who is handed which kinds of step. An outcome is handed to nobody: who appends it decides."""
 
 from __future__ import annotations
 

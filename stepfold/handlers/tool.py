@@ -1,4 +1,4 @@
-"""Runs a tool. One `ToolRequested` in, one outcome out, after a `ToolStarted` that the shell records.
+"""Runs a tool. One `ToolRequested` in, one outcome out, after the shell recorded a `ToolStarted`.
 
 A call whose arguments do not fit the tool's schema is refused before anything runs.
 """
@@ -53,7 +53,7 @@ class RunTool:
         return ToolRefused(request.call, request.turn, request.name, why) if why else None
 
     def _why_not(self, request: ToolRequested, agent: Agent) -> str | None:
-        """The second gate: whatever was requested, only a configured tool with fitting arguments."""
+        """The second gate: whatever was requested, a configured tool with fitting arguments."""
         if request.name not in agent.tools:
             return f"tool {request.name!r} is not allowed for agent {agent.name!r}"
         tool = self._tools.get(request.name)

@@ -1,4 +1,4 @@
-"""Looks, while a worker runs, whether its turn is still wanted, and ends its time when it is not."""
+"""Looks, while a worker runs, whether its turn is still wanted; ends its time when it is not."""
 
 from __future__ import annotations
 

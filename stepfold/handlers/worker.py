@@ -1,4 +1,4 @@
-"""The contract of a worker: one request in, one outcome out. It meets the world; it never decides."""
+"""The contract of a worker: one request in, one outcome out. It never decides."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ GAIN_MIN = 0.15
 CONTEXT = 0.7
 """How much a word counts that stands only in the sentence's title or heading."""
 SENTENCE_CHARS_MIN = 12
+STEM_CHARS_MIN = 3
 NO_ANSWER = "The knowledge that I can search does not hold an answer to this."
 NOTHING_TO_SEARCH = "I am an extractive model: I can only quote from knowledge, and none is set up."
 LEAD = "From the knowledge base:"
@@ -131,7 +132,7 @@ _COMMON = frozenset(
 
 
 class Sentence(Struct, frozen=True):
-    """`own` stems stand in it, `context` stems only in the title or the heading that it is under."""
+    """`own` stems stand in it, `context` stems only in its title or the heading above it."""
 
     passage: Passage
     text: str
@@ -174,7 +175,7 @@ def _stems(text: str) -> Iterator[str]:
 
 def _stem(word: str) -> str:
     for ending in ("ing", "ies", "ed", "es", "s", "y", "e"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
+        if word.endswith(ending) and len(word) - len(ending) >= STEM_CHARS_MIN:
             return word[: -len(ending)]
     return word
 

@@ -1,8 +1,8 @@
 """The bus for everybody else: FastStream mounts observing hooks as durable pull consumers.
 
 The only file that knows FastStream. What it would do to messages is switched off (acknowledging,
-decoding, declaring streams), because each of those loses or repeats work. The lanes of the loop pull
-by themselves (streams/lanes.py, docs/decisions/0012).
+decoding, declaring streams), because each of those loses or repeats work. The lanes of the loop
+pull by themselves (streams/lanes.py, docs/decisions/0012).
 """
 
 from __future__ import annotations

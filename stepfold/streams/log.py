@@ -113,7 +113,8 @@ def chain(entries: Iterable[Entry], after: int) -> Iterator[Entry]:
 
 def _broken(entry: Entry, after: int) -> Entry:
     reason = (
-        f"broken chain: step {entry.position} says it follows {entry.after}, but it follows {after};"
+        f"broken chain: step {entry.position} says it follows {entry.after},"
+        f" but it follows {after};"
         " somebody published to steps.> without the fence, or steps were removed"
     )
     return replace(entry, event=Unreadable(kind=kind(entry.event), reason=reason))

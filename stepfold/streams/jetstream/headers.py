@@ -1,4 +1,4 @@
-"""Header names. They are case-sensitive, and a wrong one is silently no fence: they stand here once."""
+"""Header names, once: they are case-sensitive, and a wrong one is silently no fence."""
 
 from __future__ import annotations
 

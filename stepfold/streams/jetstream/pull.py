@@ -1,7 +1,7 @@
 """A standing pull on a durable consumer: messages are handled as they come, as many as there is
 room for.
 
-nats-py's own `fetch` asks anew for every batch and gives up what arrives at the edge of its time-out:
+nats-py's own `fetch` asks anew for every batch and gives up what comes at the edge of its time-out:
 two workers on one consumer then wait seconds, or `ack_wait`, for messages that nobody has. Here a
 request always stands, is topped up before it is used up, and is made anew when it has run out.
 """
