@@ -42,7 +42,7 @@ def test_views_of_an_archive_are_those_of_its_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("block", [64, 1_000, 4_096])
-def test_lines_may_be_cut_anywhere_while_reading(
+def test_lines_may_begin_and_end_anywhere_in_a_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
     file = tmp_path / "log.jsonl"
@@ -100,7 +100,7 @@ def test_odd_lines_mean_what_they_mean_to_every_reader(tmp_path: Path) -> None:
     [
         (b"not json at all, but long", "step 2 is not a line of an archive"),
         (b'{"customer": "acme", "conv', "step 2 is not a line of an archive"),
-        (b'{"customer": "a\xff\xfe"}', "a line after step 0 is not UTF-8"),
+        (b'{"customer": "a\xff\xfe"}', "bytes that are not UTF-8"),
         (json.dumps({"event": STEP["event"], "at": AT}).encode(), "no customer and conversation"),
     ],
 )

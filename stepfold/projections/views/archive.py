@@ -1,4 +1,4 @@
-"""A JSONL archive as columns, block by block, without a Python object per line.
+"""A JSONL archive as columns, without a Python object per line.
 
 The form of the lines is drawn in `streams/archive.py`, which this room may not import: a step is
 its payload with its address in place of `after`; what is `raw` there is no step, and odd here.
@@ -6,26 +6,27 @@ its payload with its address in place of `after`; what is `raw` there is no step
 
 from __future__ import annotations
 
+import mmap
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from msgspec import Raw, Struct
 
 from stepfold.events.names import EventError, split_subject
-from stepfold.projections.views.batch import CHUNK_ROWS, COLUMNS, Stored, arranged
+from stepfold.projections.views.batch import Stored, arranged
 from stepfold.projections.views.errors import ArchiveRefused
 
 BLOCK_BYTES = 4 * 1024 * 1024
-"""A few blocks are alive at a time. Larger ones are slower: they do not stay in the cache."""
+"""How much is looked through for newlines at a time; more does not stay in the cache."""
 
-_HEADER = r'^\s*\{\s*"(agent|missing)"\s*:'
+_HEADER = re.compile(r'\s*(\{\s*"(agent|missing)"\s*:|$)')
 _TYPE = re.compile(rb'\s*\{\s*"type"\s*:\s*"([^"/\\]*)')
 _NEWLINE = 10
 _SHORT = 16
@@ -48,60 +49,33 @@ _fields = msgspec.json.Decoder(dict[str, Raw])
 
 
 class Archive:
-    """`failure` is what ended the reading, since it happens inside DuckDB."""
+    """The file is mapped, not read: its lines are Arrow strings over the very bytes on disk, so a
+    file larger than the memory will do. It must not be cut while it is loaded.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.failure: ArchiveRefused | None = None
-
-    def reader(self) -> pa.RecordBatchReader:
-        """The columns of read.sql, pulled by DuckDB's threads while others work on them."""
-        return pa.RecordBatchReader.from_batches(COLUMNS, self._batches())
-
-    def find(self, positions: Sequence[int]) -> list[Stored]:
-        """Some steps, as far as each line holds one. Goes through the file again: these are rare.
-
-        ArchiveRefused when a line is none of ours.
-        """
-        wanted = list(positions)
-        found: list[Stored] = []
-        for first, lines in self._blocks() if wanted else ():
-            while wanted and wanted[0] < first + len(lines):
-                position = wanted.pop(0)
-                found.append(self._step(position, lines[position - first].as_py().encode()))
-        return found
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
-            for first, lines in self._blocks():
-                count = len(lines)
-                position = pa.array(np.arange(first, first + count, dtype=np.int64))
-                table = arranged(position, pa.nulls(count, pa.string()), lines)
-                yield from table.to_batches(max_chunksize=CHUNK_ROWS)
-        except ArchiveRefused as error:
-            self.failure = error
-            raise
-
-    def _blocks(self) -> Iterator[tuple[int, pa.Array]]:
-        """(position of the first, lines that are steps). Headers stand at the beginning only."""
-        first = 1
-        try:
-            with self.path.open("rb") as file:
-                for text in _whole_lines(file):
-                    lines = _not_blank(_lines(text))
-                    if first == 1:
-                        lines = lines.filter(pc.invert(pc.match_substring_regex(lines, _HEADER)))
-                    if len(lines):
-                        yield first, lines
-                        first += len(lines)
+            self._lines = _steps(path)
         except OSError as error:
-            raise ArchiveRefused(f"{self.path} cannot be read: {error.strerror}") from error
+            raise ArchiveRefused(f"{path} cannot be read: {error.strerror}") from error
         except pa.ArrowInvalid as error:
             raise ArchiveRefused(
-                f"{self.path} is no archive: a line after step {first - 1} is not UTF-8"
+                f"{path} is no archive: it holds bytes that are not UTF-8"
             ) from error
 
-    def _step(self, position: int, text: bytes) -> Stored:
+    def columns(self) -> pa.Table:
+        """What read.sql reads; empty for a file without steps."""
+        count = len(self._lines)
+        position = pa.array(np.arange(1, count + 1, dtype=np.int64))
+        return arranged(position, pa.nulls(count, pa.string()), self._lines)
+
+    def find(self, positions: Sequence[int]) -> list[Stored]:
+        """Some steps, as far as each line holds one. ArchiveRefused when a line is none of ours."""
+        return [self._step(position) for position in positions]
+
+    def _step(self, position: int) -> Stored:
+        text = self._lines[position - 1].as_py().encode()
         try:
             line = _line.decode(text)
             payload = line.raw if line.raw is not None else _payload(text, line.broken)
@@ -134,35 +108,41 @@ def _subject(line: _Line) -> str:
     return subject
 
 
-def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
-    """The file cut at newlines: the part of a line at a block's end is read again with the next."""
-    size = BLOCK_BYTES
-    while text := file.read(size):
-        end = text.rfind(b"\n") + 1
-        if len(text) < size:
-            yield text
-            return
-        if not end:
-            file.seek(-len(text), 1)
-            size *= 2
-            continue
-        file.seek(end - len(text), 1)
-        yield text[:end]
-        size = BLOCK_BYTES
-
-
-def _lines(text: bytes) -> pa.Array:
-    """The lines, each with its newline (JSON does not mind), over the very bytes that were read."""
-    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == _NEWLINE).astype(np.int64) + 1
-    if not len(ends) or ends[-1] != len(text):
-        ends = np.append(ends, len(text))
+def _steps(path: Path) -> pa.ChunkedArray:
+    """The lines that are steps: neither blank, nor headers, which stand at the beginning only."""
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return pa.chunked_array([], pa.large_string())
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    ends = _ends(mapped)
     offsets = np.concatenate((np.zeros(1, np.int64), ends))
-    lines = pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(text))
+    lines = pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(mapped))
     lines.validate(full=True)
-    return lines
+    return _between(lines, _others(lines, offsets))
 
 
-def _not_blank(lines: pa.Array) -> pa.Array:
-    if not pc.any(pc.less(pc.binary_length(lines), _SHORT)).as_py():
-        return lines
-    return lines.filter(pc.not_equal(pc.utf8_trim_whitespace(lines), ""))
+def _ends(mapped: mmap.mmap) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Where each line ends, its newline included: JSON does not mind it."""
+    found = []
+    for start in range(0, len(mapped), BLOCK_BYTES):
+        block = np.frombuffer(mapped, np.uint8, min(BLOCK_BYTES, len(mapped) - start), start)
+        found.append(np.flatnonzero(block == _NEWLINE).astype(np.int64) + start + 1)
+    ends = np.concatenate(found)
+    return ends if len(ends) and ends[-1] == len(mapped) else np.append(ends, len(mapped))
+
+
+def _others(lines: pa.LargeStringArray, offsets: np.ndarray[Any, np.dtype[np.int64]]) -> list[int]:
+    headers = 0
+    while headers < len(lines) and _HEADER.match(lines[headers].as_py()):
+        headers += 1
+    short = np.flatnonzero(np.diff(offsets) < _SHORT).tolist()
+    blank = [number for number in short if number >= headers and not lines[number].as_py().strip()]
+    return [*range(headers), *blank]
+
+
+def _between(lines: pa.LargeStringArray, others: Sequence[int]) -> pa.ChunkedArray:
+    """All lines but `others`, in slices that copy nothing."""
+    starts = [0, *(number + 1 for number in others)]
+    ends = [*others, len(lines)]
+    slices = [lines[start:end] for start, end in zip(starts, ends, strict=True) if start < end]
+    return pa.chunked_array(slices, pa.large_string())

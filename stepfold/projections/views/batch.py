@@ -87,7 +87,9 @@ def columns(steps: Sequence[tuple[int, str, bytes, datetime]]) -> pa.Table:
     )
 
 
-def arranged(position: pa.Array, subject: pa.Array, payload: pa.Array) -> pa.Table:
+def arranged(
+    position: pa.Array, subject: pa.Array, payload: pa.Array | pa.ChunkedArray
+) -> pa.Table:
     nothing = pa.nulls(len(position), pa.string())
     table = pa.Table.from_arrays(
         [position, subject, payload, pa.nulls(len(position), pa.timestamp("us")), nothing],

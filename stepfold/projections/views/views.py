@@ -132,10 +132,7 @@ class Views:
                     f" into empty ones: {store.REBUILD}"
                 )
             file = Archive(path)
-            try:
-                self._fold(file.reader(), file.find)
-            except duckdb.Error as error:
-                raise file.failure or error from error
+            self._fold(file.columns(), file.find)
 
     def hash(self) -> str:
         """Equal for equal views, however their steps came in."""
@@ -167,13 +164,13 @@ class Views:
         if not pc.all(pc.less(column[:-1], column[1:]), min_count=0).as_py():
             raise BatchRefused(f"the positions of the batch from {first} do not increase")
 
-    def _fold(self, source: pa.Table | pa.RecordBatchReader, find: Find) -> None:
+    def _fold(self, table: pa.Table, find: Find) -> None:
         if self._read_only:
             raise ViewsError(f"the views at {self.path} were opened to read: open them to write")
         try:
             with self._transaction():
                 self._writer.execute(f"SET VARIABLE checkpoint = {self._position:d}::BIGINT")
-                self._insert(source)
+                self._insert(table)
                 self._reread(find)
                 self._check_chain(find)
                 self._writer.execute(store.sql("log/checkpoint"))
@@ -195,8 +192,8 @@ class Views:
             raise
         self._writer.execute("COMMIT")
 
-    def _insert(self, source: pa.Table | pa.RecordBatchReader) -> None:
-        self._writer.register("batch", source)
+    def _insert(self, table: pa.Table) -> None:
+        self._writer.register("batch", table)
         self._writer.execute(f"INSERT INTO _log.steps {self._read}")
         self._writer.unregister("batch")
 
