@@ -1,43 +1,54 @@
-"""Steps as they come, from any position, over any number of connections."""
+"""Steps as they come, from any position, over any number of connections.
+
+A reader of the whole log spends nearly all of its time per message. So messages come here straight
+from the connection, without the object, the queue and the task that nats-py makes of each: an
+ordered consumer of our own, with its flow control, its heartbeats and its check for gaps.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
-from datetime import datetime
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import UTC, datetime
 
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 
 from stepfold.streams.config import STEPS
-from stepfold.streams.jetstream.connection import TIMEOUT_S
+from stepfold.streams.jetstream.connection import TIMEOUT_S, Connection
 from stepfold.streams.jetstream.headers import AT
-from stepfold.streams.jetstream.message import place
+from stepfold.streams.jetstream.message import WORDS_WITHOUT_DOMAIN
 from stepfold.streams.log import Stored
 
 LOOK_S = 0.5
 """How often a follower looks whether its connection is still the one it started on."""
+HEARTBEAT_S = 2.0
+SILENT_S = 3 * HEARTBEAT_S
+"""A consumer that has been silent for so long is gone."""
+ARRIVED_MAX = 100_000
+"""With more than so many steps waiting to be taken, the server is let wait."""
 log = logging.getLogger("stepfold.nats")
 
 
 async def following(
-    client: Client, after: int | None, where: str = "steps.>"
+    client: Connection, after: int | None, where: str = "steps.>"
 ) -> AsyncGenerator[list[Stored], None]:
     """Steps beyond `after` as they come, in batches of what has arrived meanwhile.
 
-    A consumer dies with its server, and nats-py may take 20 s to find out: each connection gets its
-    own one.
+    A consumer dies with its server: each connection gets its own one.
     """
     js = client.jetstream(timeout=TIMEOUT_S)
     if after is None:
         after = (await js.stream_info(STEPS)).state.last_seq
     while True:
         try:
-            async with aclosing(_follow_while_connected(client, js, after, where)) as batches:
+            async with (
+                _consumer(client, js, after, where) as tap,
+                aclosing(tap.batches()) as batches,
+            ):
                 async for batch in batches:
                     yield batch
                     after = batch[-1].position
@@ -48,47 +59,120 @@ async def following(
             await asyncio.sleep(LOOK_S)
 
 
-async def _follow_while_connected(
-    client: Client, js: JetStreamContext, after: int, where: str
-) -> AsyncGenerator[list[Stored], None]:
-    arrived: list[Stored] = []
-    wake = asyncio.Event()
-    connections = client.stats["reconnects"]
-
-    async def on_message(message: Msg) -> None:
-        position, at, _ = place(message)
-        if message.headers and AT in message.headers:
-            at = datetime.fromisoformat(message.headers[AT])
-        arrived.append(Stored(position, message.subject, message.data, at))
-        wake.set()
-
-    async def look() -> None:
-        while client.stats["reconnects"] == connections:
-            await asyncio.sleep(LOOK_S)
-        wake.set()
-
-    subscription = await js.subscribe(
-        where,
-        stream=STEPS,
-        cb=on_message,
-        ordered_consumer=True,
-        pending_msgs_limit=-1,
-        pending_bytes_limit=-1,
-        config=api.ConsumerConfig(
-            deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=after + 1,
-            mem_storage=True,
-        ),
-    )
-    looking = asyncio.create_task(look())
+@asynccontextmanager
+async def _consumer(
+    client: Connection, js: JetStreamContext, after: int, where: str
+) -> AsyncIterator[_Tap]:
+    inbox = client.new_inbox()
+    subscription = await client.subscribe(inbox, cb=_unused)
+    tap = client.taps[subscription._id] = _Tap(client)
     try:
-        while not looking.done():
-            await wake.wait()
-            wake.clear()
-            batch, arrived = arrived, []
-            if batch:
-                yield batch
+        consumer = await js.add_consumer(STEPS, _config(inbox, after, where))
+        try:
+            yield tap
+        finally:
+            with suppress(nats.errors.Error):
+                await js.delete_consumer(STEPS, consumer.name)
     finally:
-        looking.cancel()
+        del client.taps[subscription._id]
         with suppress(nats.errors.ConnectionClosedError):
             await subscription.unsubscribe()
+
+
+def _config(inbox: str, after: int, where: str) -> api.ConsumerConfig:
+    return api.ConsumerConfig(
+        deliver_subject=inbox,
+        filter_subject=where,
+        deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_seq=after + 1,
+        ack_policy=api.AckPolicy.NONE,
+        max_deliver=1,
+        flow_control=True,
+        idle_heartbeat=HEARTBEAT_S,
+        inactive_threshold=60.0,
+        mem_storage=True,
+        num_replicas=1,
+    )
+
+
+async def _unused(message: Msg) -> None:
+    """The tap takes every message before it would come here."""
+
+
+class _Tap:
+    """What a consumer has delivered over one connection and nobody has taken yet."""
+
+    def __init__(self, client: Connection) -> None:
+        self._client = client
+        self._connections = client.stats["reconnects"]
+        self._loop = asyncio.get_running_loop()
+        self._heard = self._loop.time()
+        self._arrived: list[Stored] = []
+        self._wake = asyncio.Event()
+        self._next = 1
+        self._over = False
+        self._waiting = ""
+
+    async def take(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
+        """One message, as the connection reads it."""
+        if headers and headers.startswith(b"NATS/1.0 "):
+            await self._control(reply, headers)
+            return
+        words = reply.split(b".")
+        start = 5 if len(words) == WORDS_WITHOUT_DOMAIN else 7
+        position, number, stamp = words[start : start + 3]
+        if int(number) != self._next or self._over:
+            self._end()
+            return
+        self._next += 1
+        at = _recorded(headers) or datetime.fromtimestamp(int(stamp) / 1e9, UTC)
+        self._arrived.append(Stored(int(position), subject.decode(), payload, at))
+        self._wake.set()
+
+    async def _control(self, reply: bytes, headers: bytes) -> None:
+        """A heartbeat, or a question whether there is room for more."""
+        self._heard = self._loop.time()
+        stalled = self._client._parse_header_lines(headers).get("Nats-Consumer-Stalled", "")
+        question = reply.decode() or stalled
+        if question and len(self._arrived) > ARRIVED_MAX:
+            self._waiting = question
+        elif question:
+            await self._client.publish(question)
+
+    async def batches(self) -> AsyncGenerator[list[Stored], None]:
+        """What has arrived, until a gap, silence or another connection ends it."""
+        looking = asyncio.create_task(self._look())
+        try:
+            while not self._over or self._arrived:
+                await self._wake.wait()
+                self._wake.clear()
+                batch, self._arrived = self._arrived, []
+                if self._waiting:
+                    question, self._waiting = self._waiting, ""
+                    await self._client.publish(question)
+                if batch:
+                    self._heard = self._loop.time()
+                    yield batch
+        finally:
+            looking.cancel()
+
+    async def _look(self) -> None:
+        while not self._over:
+            await asyncio.sleep(LOOK_S)
+            another = self._client.stats["reconnects"] != self._connections
+            waits = bool(self._waiting or self._arrived)
+            silent = not waits and self._loop.time() - self._heard > SILENT_S
+            if another or silent:
+                self._end()
+
+    def _end(self) -> None:
+        self._over = True
+        self._wake.set()
+
+
+def _recorded(headers: bytes) -> datetime | None:
+    """When a payload that cannot say it was recorded."""
+    if AT.encode() not in headers:
+        return None
+    value = headers.partition(AT.encode() + b": ")[2].partition(b"\r\n")[0]
+    return datetime.fromisoformat(value.decode())

@@ -16,14 +16,20 @@ import msgspec
 import nats.errors
 import nats.js.errors
 from msgspec import Struct
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from stepfold.events.envelope import Draft, Entry, kind, record
 from stepfold.events.names import EventError, conversation_filter, split_subject, token
 from stepfold.events.wire import attach, blob, decode, detach, encode, encode_event, subject
 from stepfold.streams.config import BLOB_BYTES, BLOBS, EVENT_BYTES_MAX, STEPS
-from stepfold.streams.jetstream.connection import AWAY, TIMEOUT_S, away, log, unavailable
+from stepfold.streams.jetstream.connection import (
+    AWAY,
+    TIMEOUT_S,
+    Connection,
+    away,
+    log,
+    unavailable,
+)
 from stepfold.streams.jetstream.following import following
 from stepfold.streams.jetstream.gets import Gets
 from stepfold.streams.jetstream.headers import AT, FENCE, FENCE_SUBJECT, MSG_ID
@@ -53,7 +59,9 @@ _ack = msgspec.json.Decoder(_Ack)
 
 
 class JetStreamLog:
-    def __init__(self, client: Client, *, timeout_s: float = TIMEOUT_S, tries: int = TRIES) -> None:
+    def __init__(
+        self, client: Connection, *, timeout_s: float = TIMEOUT_S, tries: int = TRIES
+    ) -> None:
         self._client = client
         self._js = client.jetstream(timeout=timeout_s)
         self._timeout_s = timeout_s
