@@ -104,8 +104,9 @@ async def catch_up(found: Opened, views: Views, *, to: int | None = None) -> Non
     last = await found.log.last() if to is None else to
     views.check_tail(last)
     async for batch in found.log.scan(after=views.position):
-        known = [stored for stored in batch if stored.position <= last]
-        await asyncio.to_thread(views.fold, known)
+        if batch[-1].position > last:
+            batch = [stored for stored in batch if stored.position <= last]
+        await asyncio.to_thread(views.fold, batch)
 
 
 class _Answers:

@@ -45,7 +45,9 @@ class Inbox:
         self._open: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def receive(self, message: Message) -> Entry:
-        """The recorded message. Receiving the same one again records nothing new."""
+        """The recorded message. The same one again records nothing new within two minutes (the
+        server's memory of ids); later it may be recorded again, and is heard only once.
+        """
         key = message.customer, message.conversation
         for _ in range(RACES_MAX):
             after = await self._log.tail(*key)

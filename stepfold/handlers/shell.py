@@ -208,14 +208,16 @@ class Shell:
             self._desk.leave(entry, request, recorded=recorded)
 
     async def _begin(self, worker: Worker, entry: Entry, request: Request, known: Known) -> Known:
-        """Record that a call with an effect starts. Only who wins this append may go on."""
+        """Record that a call with an effect starts. Only who wins this append may go on, and only
+        if nobody has taken it for lost while the log was away.
+        """
         if not worker.intent or not isinstance(request, ToolRequested):
             return known
         started = ToolStarted(request.call, request.turn, self._name)
         drafts = follow(entry, f"{worker.by}/{self._name}", (started,))
         for _ in range(ROUNDS_MAX):
             known, mine = await self._hold(known, drafts)
-            if mine:
+            if mine and request.call in known.state.open:
                 return known
             if request.call in known.state.begun or request.call not in known.state.open:
                 raise Later(BUSY_S, "another worker has it")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stepfold.app import opened
+from stepfold.settings import Settings
 from stepfold.streams.log import Log
 from stepfold.streams.memory import MemoryLog
 
@@ -19,7 +21,13 @@ async def memory(folder: Path) -> AsyncIterator[Log]:
     yield MemoryLog()
 
 
-LOGS: Mapping[str, Factory] = {"memory": memory}
+@asynccontextmanager
+async def jetstream(folder: Path) -> AsyncIterator[Log]:
+    async with opened(Settings(folder=folder)) as found:
+        yield found.log
+
+
+LOGS: Mapping[str, Factory] = {"memory": memory, "jetstream": jetstream}
 """An empty log in an empty folder, by name."""
 
 

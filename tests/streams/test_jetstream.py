@@ -165,6 +165,16 @@ async def _follow(log: JetStreamLog, seen: list[int]) -> None:
 # -- dead letters, agents -----------------------------------------------------------------------
 
 
+async def test_a_scan_ends_although_the_last_step_was_erased(log: Opened) -> None:
+    await log.log.append([said("a"), said("b")], after=0)
+    await log.client.jetstream().delete_msg(STEPS, 2)
+
+    async with asyncio.timeout(20):
+        found = [step.position async for batch in log.log.scan() for step in batch]
+
+    assert found == [1]
+
+
 async def test_what_is_buried_is_kept_with_its_reason_once(log: Opened) -> None:
     (entry,) = await log.log.append([said("a")], after=0)
 

@@ -36,7 +36,8 @@ log = logging.getLogger("stepfold.nats")
 async def following(
     client: Connection, after: int | None, where: str = "steps.>"
 ) -> AsyncGenerator[list[Stored], None]:
-    """Steps beyond `after` as they come, in batches of what has arrived meanwhile.
+    """Steps beyond `after` as they come, in batches of what has arrived meanwhile; an empty batch
+    when there is nothing more for now.
 
     A consumer dies with its server: each connection gets its own one.
     """
@@ -51,7 +52,7 @@ async def following(
             ):
                 async for batch in batches:
                     yield batch
-                    after = batch[-1].position
+                    after = batch[-1].position if batch else after
         except nats.errors.ConnectionClosedError:
             raise
         except nats.errors.Error as error:
@@ -112,6 +113,7 @@ class _Tap:
         self._next = 1
         self._over = False
         self._waiting = ""
+        self._idle = False
 
     async def take(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
         """One message, as the connection reads it."""
@@ -134,6 +136,8 @@ class _Tap:
         self._heard = self._loop.time()
         stalled = self._client._parse_header_lines(headers).get("Nats-Consumer-Stalled", "")
         question = reply.decode() or stalled
+        self._idle = not question
+        self._wake.set()
         if question and len(self._arrived) > ARRIVED_MAX:
             self._waiting = question
         elif question:
@@ -150,8 +154,8 @@ class _Tap:
                 if self._waiting:
                     question, self._waiting = self._waiting, ""
                     await self._client.publish(question)
-                if batch:
-                    self._heard = self._loop.time()
+                if batch or self._idle:
+                    self._heard, self._idle = self._loop.time(), False
                     yield batch
         finally:
             looking.cancel()

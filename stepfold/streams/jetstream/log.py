@@ -217,8 +217,9 @@ class JetStreamLog:
                 for index, stored in enumerate(batch):
                     if blob(stored.payload):
                         batch[index] = stored._replace(payload=await self.whole(stored.payload))
-                yield batch
-                if not follow and batch[-1].position >= last:
+                if batch:
+                    yield batch
+                if not follow and (not batch or batch[-1].position >= last):
                     return
 
     async def follow(self, where: str, *, after: int | None = None) -> AsyncGenerator[Entry, None]:
