@@ -104,9 +104,9 @@ async def catch_up(found: Opened, views: Views, *, to: int | None = None) -> Non
     last = await found.log.last() if to is None else to
     views.check_tail(last)
     async for batch in found.log.scan(after=views.position):
-        if batch[-1].position > last:
-            batch = [stored for stored in batch if stored.position <= last]
-        await asyncio.to_thread(views.fold, batch)
+        late = batch[-1].position > last
+        known = [stored for stored in batch if stored.position <= last] if late else batch
+        await asyncio.to_thread(views.fold, known)
 
 
 class _Answers:
