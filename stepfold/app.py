@@ -63,10 +63,6 @@ TOLD: Mapping[str, str] = {
 }
 """What the models that ship are, in plain words."""
 
-TIMEOUT_S = 5.0
-CURRENT = "current"
-"""Where the log keeps the agent that new conversations get, beside every version by its digest."""
-
 
 class Opened(Struct, frozen=True):
     """A log that is open."""
@@ -164,13 +160,15 @@ async def working(
             found.client, TIMERS, TIMER, ["timers.due.>"], ack_wait_s=ack_wait_s
         )
         lanes.mount_timers(TIMER, shell.fire)
-    await lanes.start()
     try:
+        await lanes.start()
         async with _observing(found, parts.observers, name):
             yield shell
     finally:
-        await lanes.stop()
-        await shell.close()
+        try:
+            await lanes.stop()
+        finally:
+            await shell.close()
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ citation stays checkable after the document has changed.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -96,7 +95,3 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     cached: int | None = None
     thinking: int | None = None
     raw: dict[str, Any] | None = None
-
-
-Cost = Decimal | None
-"""US dollars; None = the price is not known, which is never the same as zero."""

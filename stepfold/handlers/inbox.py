@@ -5,8 +5,6 @@ InboxRefused    the conversation takes no messages, or has nothing to cancel
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from msgspec import Struct
 
 from stepfold.events.envelope import Draft, Entry, first
@@ -15,7 +13,6 @@ from stepfold.handlers.states import Known, States
 from stepfold.streams.log import Log, LogConflict
 
 RACES_MAX = 100
-KNOWN_MAX = 100_000
 
 
 class InboxRefused(Exception):
@@ -42,7 +39,6 @@ class Inbox:
         self._states = States(log)
         self._agent = agent
         self._digest = digest
-        self._open: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def receive(self, message: Message) -> Entry:
         """The recorded message. The same one again records nothing new within two minutes (the
@@ -50,14 +46,13 @@ class Inbox:
         """
         key = message.customer, message.conversation
         for _ in range(RACES_MAX):
-            after = await self._log.tail(*key)
-            if after and key not in self._open:
-                _refuse_unless_open(message, await self._states.refresh(*key))
+            known = await self._states.refresh(*key)
+            _refuse_unless_open(message, known)
+            after = known.position
             try:
                 entries = await self._log.append(self._drafts(message, new=not after), after=after)
             except LogConflict:
                 continue
-            self._remember(key)
             return entries[-1]
         raise InboxRefused(f"conversation {key[0]}/{key[1]} is too busy: send the message again")
 
@@ -70,11 +65,6 @@ class Inbox:
             )
             drafts.insert(0, _draft(message, started, key="start"))
         return drafts
-
-    def _remember(self, key: tuple[str, str]) -> None:
-        self._open[key] = None
-        if len(self._open) > KNOWN_MAX:
-            self._open.popitem(last=False)
 
     async def cancel(self, customer: str, conversation: str, *, by: str, reason: str) -> Entry:
         """End the running turn; InboxRefused when none runs."""

@@ -127,7 +127,7 @@ class Shell:
     async def runs(self, customer: str, conversation: str, turn: int) -> bool:
         """Is this turn still running?"""
         known = self._states.cached(customer, conversation)
-        if known.state.turn is not None and known.state.turn.number == turn:
+        if not known.position or (known.state.turn and known.state.turn.number == turn):
             known = await self._states.refresh(customer, conversation)
         return known.state.turn is not None and known.state.turn.number == turn
 

@@ -103,8 +103,13 @@ class Desk:
                 if not worker.intent:
                     watch = self._watch(request, limit, refresh)
                 outcome = await worker.run(entry, known.state, agent)
-        except TimeoutError:
-            outcome = _out_of_time(worker, request, agent, over=watch is not None and watch.over)
+        except TimeoutError as error:
+            if not limit.expired():
+                why = f"the worker itself timed out: {error or 'it does not say where'}"
+                outcome = worker.failed(request, "timeout", why, retryable=True)
+            else:
+                over = watch is not None and watch.over
+                outcome = _out_of_time(worker, request, agent, over=over)
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             log.exception("worker %r failed on %s/%s %s", worker.by, *entry.key, request.call)

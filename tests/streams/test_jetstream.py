@@ -175,6 +175,30 @@ async def test_a_scan_ends_although_the_last_step_was_erased(log: Opened) -> Non
     assert found == [1]
 
 
+@pytest.mark.parametrize(
+    ("subject", "headers"),
+    [
+        ("steps.acme.c9.message.received", None),
+        ("steps.acme.c9.message.received", {"Stepfold-At": "yesterday"}),
+        ("steps.acme.c9.message.received", {"X-Stepfold-At": "1"}),
+    ],
+)
+async def test_what_a_stranger_publishes_does_not_end_a_reader(
+    log: Opened, subject: str, headers: dict[str, str] | None
+) -> None:
+    await log.client.publish(subject, b"{}", headers=headers)
+    await log.client.publish(subject, b'{"blob":"sha256:' + b"0" * 64 + b'"}', headers=headers)
+    await eventually(log.log.last)
+    await log.log.append([said("a")], after=0)
+
+    async with asyncio.timeout(20):
+        found = [step.subject for batch in [b async for b in log.log.scan()] for step in batch]
+
+    assert found == [subject, subject, "steps.acme.c1.message.received"]
+    assert [entry.event for entry in await log.log.read("acme", "c1")] == [MessageReceived("a")]
+    assert len(await log.log.read("acme", "c9")) == 2
+
+
 async def test_what_is_buried_is_kept_with_its_reason_once(log: Opened) -> None:
     (entry,) = await log.log.append([said("a")], after=0)
 

@@ -31,7 +31,9 @@ log = logging.getLogger("stepfold.nats")
 
 
 class Tap(Protocol):
-    async def take(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None: ...
+    async def take(
+        self, subject: bytes, reply: bytes, payload: bytes, headers: bytes | None
+    ) -> None: ...
 
 
 class Connection(Client):
@@ -50,13 +52,16 @@ class Connection(Client):
         self.taps: dict[int, Tap] = {}
 
     async def _process_msg(
-        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:
         tap = self.taps.get(sid)
-        if tap is None:
-            await super()._process_msg(sid, subject, reply, data, headers)
-        else:
+        if tap is not None:
             await tap.take(subject, reply, data, headers)
+            return
+        try:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        except UnicodeDecodeError as error:  # a stranger's subject: it would end the reader
+            await self._error_cb(error)
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:

@@ -18,18 +18,18 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 
 from stepfold.streams.config import STEPS
-from stepfold.streams.jetstream.connection import TIMEOUT_S, Connection
-from stepfold.streams.jetstream.headers import AT
+from stepfold.streams.jetstream.connection import TIMEOUT_S, Connection, unavailable
+from stepfold.streams.jetstream.headers import recorded
 from stepfold.streams.jetstream.message import WORDS_WITHOUT_DOMAIN
-from stepfold.streams.log import Stored
+from stepfold.streams.log import LogUnavailable, Stored
 
 LOOK_S = 0.5
 """How often a follower looks whether its connection is still the one it started on."""
 HEARTBEAT_S = 2.0
 SILENT_S = 3 * HEARTBEAT_S
 """A consumer that has been silent for so long is gone."""
-ARRIVED_MAX = 100_000
-"""With more than so many steps waiting to be taken, the server is let wait."""
+ARRIVED_BYTES_MAX = 64 * 1024 * 1024
+"""With more than so much waiting to be taken, the server is let wait."""
 log = logging.getLogger("stepfold.nats")
 
 
@@ -43,7 +43,8 @@ async def following(
     """
     js = client.jetstream(timeout=TIMEOUT_S)
     if after is None:
-        after = (await js.stream_info(STEPS)).state.last_seq
+        with unavailable(f"{where} cannot be followed"):
+            after = (await js.stream_info(STEPS)).state.last_seq
     while True:
         try:
             async with (
@@ -53,8 +54,8 @@ async def following(
                 async for batch in batches:
                     yield batch
                     after = batch[-1].position if batch else after
-        except nats.errors.ConnectionClosedError:
-            raise
+        except nats.errors.ConnectionClosedError as error:
+            raise LogUnavailable(f"{where} cannot be followed: {error}") from error
         except nats.errors.Error as error:
             log.warning("%s cannot be followed now, trying again: %s", where, error)
             await asyncio.sleep(LOOK_S)
@@ -72,11 +73,12 @@ async def _consumer(
         try:
             yield tap
         finally:
-            with suppress(nats.errors.Error):
-                await js.delete_consumer(STEPS, consumer.name)
+            if client.is_connected:  # else its inactivity ends it
+                with suppress(nats.errors.Error):
+                    await js.delete_consumer(STEPS, consumer.name)
     finally:
         del client.taps[subscription._id]
-        with suppress(nats.errors.ConnectionClosedError):
+        with suppress(nats.errors.Error):
             await subscription.unsubscribe()
 
 
@@ -114,9 +116,14 @@ class _Tap:
         self._over = False
         self._waiting = ""
         self._idle = False
+        self._bytes = 0
 
-    async def take(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
-        """One message, as the connection reads it."""
+    async def take(
+        self, subject: bytes, reply: bytes, payload: bytes, headers: bytes | None
+    ) -> None:
+        """One message, as the connection reads it. What strangers put into it must not raise: the
+        connection's reader would end.
+        """
         if headers and headers.startswith(b"NATS/1.0 "):
             await self._control(reply, headers)
             return
@@ -127,20 +134,29 @@ class _Tap:
             self._end()
             return
         self._next += 1
-        at = _recorded(headers) or datetime.fromtimestamp(int(stamp) / 1e9, UTC)
-        self._arrived.append(Stored(int(position), subject.decode(), payload, at))
+        at = recorded(headers) or datetime.fromtimestamp(int(stamp) / 1e9, UTC)
+        where = subject.decode("utf-8", "replace")
+        self._arrived.append(Stored(int(position), where, payload, at))
+        self._bytes += len(payload)
         self._wake.set()
 
     async def _control(self, reply: bytes, headers: bytes) -> None:
         """A heartbeat, or a question whether there is room for more."""
         self._heard = self._loop.time()
-        stalled = self._client._parse_header_lines(headers).get("Nats-Consumer-Stalled", "")
-        question = reply.decode() or stalled
+        told = self._client._parse_header_lines(headers)
+        if told.get("Nats-Last-Consumer", "0") not in ("0", str(self._next - 1)):
+            self._end()  # what it sent last never came
+            return
+        question = reply.decode() or told.get("Nats-Consumer-Stalled", "")
         self._idle = not question
         self._wake.set()
-        if question and len(self._arrived) > ARRIVED_MAX:
+        if question and self._bytes > ARRIVED_BYTES_MAX:
             self._waiting = question
         elif question:
+            await self._answer(question)
+
+    async def _answer(self, question: str) -> None:
+        with suppress(nats.errors.Error):  # unanswered, it is asked again with the heartbeat
             await self._client.publish(question)
 
     async def batches(self) -> AsyncGenerator[list[Stored], None]:
@@ -150,10 +166,10 @@ class _Tap:
             while not self._over or self._arrived:
                 await self._wake.wait()
                 self._wake.clear()
-                batch, self._arrived = self._arrived, []
+                batch, self._arrived, self._bytes = self._arrived, [], 0
                 if self._waiting:
                     question, self._waiting = self._waiting, ""
-                    await self._client.publish(question)
+                    await self._answer(question)
                 if batch or self._idle:
                     self._heard, self._idle = self._loop.time(), False
                     yield batch
@@ -172,11 +188,3 @@ class _Tap:
     def _end(self) -> None:
         self._over = True
         self._wake.set()
-
-
-def _recorded(headers: bytes) -> datetime | None:
-    """When a payload that cannot say it was recorded."""
-    if AT.encode() not in headers:
-        return None
-    value = headers.partition(AT.encode() + b": ")[2].partition(b"\r\n")[0]
-    return datetime.fromisoformat(value.decode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 MSG_ID = "Nats-Msg-Id"
 FENCE = "Nats-Expected-Last-Subject-Sequence"
 FENCE_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
@@ -9,3 +11,19 @@ SCHEDULE = "Nats-Schedule"
 SCHEDULE_TARGET = "Nats-Schedule-Target"
 AT = "Stepfold-At"
 """When a payload that cannot say it was recorded."""
+_LINE = f"\r\n{AT}: ".encode()
+
+
+def recorded(headers: bytes | None) -> datetime | None:
+    """The time under AT in raw headers; None when there is none, or a stranger's that is no time."""
+    return moment(
+        (headers or b"").partition(_LINE)[2].partition(b"\r\n")[0].decode("ascii", "replace")
+    )
+
+
+def moment(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo else None

@@ -20,7 +20,16 @@ from nats.aio.msg import Msg
 
 from stepfold.events.envelope import Draft, Entry, kind, record
 from stepfold.events.names import EventError, conversation_filter, split_subject, token
-from stepfold.events.wire import attach, blob, decode, detach, encode, encode_event, subject
+from stepfold.events.wire import (
+    UNFIT,
+    attach,
+    blob,
+    decode,
+    detach,
+    encode,
+    encode_event,
+    subject,
+)
 from stepfold.streams.config import BLOB_BYTES, BLOBS, EVENT_BYTES_MAX, STEPS
 from stepfold.streams.jetstream.connection import (
     AWAY,
@@ -32,7 +41,7 @@ from stepfold.streams.jetstream.connection import (
 )
 from stepfold.streams.jetstream.following import following
 from stepfold.streams.jetstream.gets import Gets
-from stepfold.streams.jetstream.headers import AT, FENCE, FENCE_SUBJECT, MSG_ID
+from stepfold.streams.jetstream.headers import AT, FENCE, FENCE_SUBJECT, MSG_ID, moment
 from stepfold.streams.log import LogConflict, LogRefused, LogUnavailable, Stored, chain
 
 FULL = frozenset({10023, 10047, 10077})
@@ -152,7 +161,7 @@ class JetStreamLog:
         name = "sha256:" + hashlib.sha256(payload).hexdigest()
         try:
             stub, event = detach(payload, name)
-        except msgspec.DecodeError:
+        except UNFIT:
             return payload
         with unavailable(f"the payload of {subject} was not kept"):
             async with asyncio.timeout(BLOB_S):
@@ -172,7 +181,10 @@ class JetStreamLog:
                     found = await store.get(name)
                 except nats.js.errors.NotFoundError:
                     return payload
-        return attach(payload, found.data or b"null")
+        try:
+            return attach(payload, found.data or b"null")
+        except UNFIT:  # a stranger's: decoding says what is wrong with it
+            return payload
 
     async def read(self, customer: str, conversation: str, *, after: int = 0) -> list[Entry]:
         where = conversation_filter(customer, conversation)
@@ -185,7 +197,7 @@ class JetStreamLog:
             headers["Nats-Subject"],
             await self.whole(message.data),
             position=int(headers["Nats-Sequence"]),
-            at=datetime.fromisoformat(headers.get(AT) or headers["Nats-Time-Stamp"]),
+            at=moment(headers.get(AT, "")) or datetime.fromisoformat(headers["Nats-Time-Stamp"]),
         )
 
     async def tail(self, customer: str, conversation: str) -> int:
