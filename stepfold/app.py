@@ -26,7 +26,7 @@ from stepfold.handlers.table import LANES
 from stepfold.handlers.tool import RunTool
 from stepfold.handlers.worker import Worker
 from stepfold.knowledge.knowledge import Knowledge
-from stepfold.policy.agent import Agent
+from stepfold.policy.agent import SEARCH, Agent
 from stepfold.providers.extractive import NAME as EXTRACTIVE
 from stepfold.providers.extractive import ExtractiveModel
 from stepfold.providers.model import Model
@@ -198,6 +198,12 @@ async def _prepare(found: Opened, name: str, kinds: tuple[str, ...], ack_wait_s:
     await jetstream.prepare_consumer(found.client, STEPS, name, filters, ack_wait_s=ack_wait_s)
 
 
+HINTS: Mapping[str, str] = {
+    SEARCH: "; `search` is there when the agent has `collections`: leave it out of `tools`",
+    SCRIPTED: "; it needs a script: --script FILE",
+}
+
+
 def misfit(agent: Agent, parts: Parts) -> str | None:
     """What `agent` names and nobody has put in; None when all of it is there."""
     models = {EXTRACTIVE, *parts.models}
@@ -208,7 +214,8 @@ def misfit(agent: Agent, parts: Parts) -> str | None:
         for name in names:
             if name not in known:
                 have = ", ".join(sorted(known)) or "none"
-                return f"agent {agent.name!r}: unknown {what} {name!r} (known: {have})"
+                hint = HINTS.get(name, "")
+                return f"agent {agent.name!r}: unknown {what} {name!r} (known: {have}){hint}"
     return None
 
 

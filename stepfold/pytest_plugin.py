@@ -195,7 +195,7 @@ class Stepfold:
         async with self.working(parts) as found:
             inbox = await found.inbox(agent)
             for text in said:
-                message = f"m{await found.log.tail(CUSTOMER, conversation)}"
+                message = f"m{(await found.log.tail(CUSTOMER, conversation)).position}"
                 await inbox.receive(Message(CUSTOMER, conversation, text, message))
                 await self._until_rest(found, conversation)
             return await self.rest(found, conversation)

@@ -259,7 +259,7 @@ class Arrangement:
         key = key or f"{len(self.log.steps) + 1}"
         draft = first(CUSTOMER, conversation, event, by="test", key=key)
         while True:
-            after = await self.log.tail(CUSTOMER, conversation)
+            after = (await self.log.tail(CUSTOMER, conversation)).position
             try:
                 return (await self.log.append([draft], after=after))[0]
             except LogConflict:

@@ -13,7 +13,7 @@ async def find(found: Opened, name: str) -> Key:
     """(customer, conversation); refused when it is not in the log, or not one alone."""
     customer, slash, conversation = name.partition("/")
     if slash:
-        if not await found.log.tail(customer, conversation):
+        if not (await found.log.tail(customer, conversation)).position:
             raise CommandRefused(_missing(name))
         return customer, conversation
     customers = await found.log.locate(name)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 from typing import Annotated
 
 import typer
 
 from stepfold import settings
 from stepfold.app import Opened, opened
-from stepfold.cli.exits import CommandRefused
+from stepfold.cli.exits import REFUSED, CommandRefused
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import lapse, say, say_json, warn
 from stepfold.cli.turn import answer_of, say_answer, until_rest
 from stepfold.events.envelope import Entry
+from stepfold.events.event import ResponseGiven
 from stepfold.handlers.inbox import Message
 from stepfold.handlers.table import LANES
 from stepfold.settings import Settings
@@ -23,7 +25,9 @@ CHANNEL = "cli"
 
 
 def publish(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the contact says.")],
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="What the contact says; - reads it from stdin.")
+    ],
     *,
     customer: Annotated[str, typer.Option(metavar="C", help="The company whose contact it is.")],
     conversation: Annotated[
@@ -39,7 +43,12 @@ def publish(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Record a message of a contact. `stepfold serve` answers it, now or later."""
+    """Record a message of a contact. `stepfold serve` answers it, now or later.
+
+    Exit code 1 when the answer was waited for and the turn ended without one.
+    """
+    if text == "-":
+        text = sys.stdin.read()
     message = Message(customer, conversation, text, id or secrets.token_hex(8), channel=CHANNEL)
     asyncio.run(_publish(settings.read(folder=data), message, wait, json=json))
 
@@ -61,6 +70,8 @@ async def _publish(here: Settings, message: Message, wait: float | None, *, json
         else:
             say()
             say_answer(entries)
+        if not any(isinstance(each.event, ResponseGiven) for each in entries):
+            raise typer.Exit(REFUSED)
 
 
 async def _wait(found: Opened, entry: Entry, wait_s: float) -> list[Entry]:

@@ -69,9 +69,11 @@ def query(
 
 def _moment(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
+        found = datetime.fromisoformat(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{error} (2026-01-31T12:00+00:00)", param_hint="--at") from error
+        why = f"{text!r} is not a time, such as 2026-01-31T12:00 (UTC unless it says otherwise)"
+        raise typer.BadParameter(why, param_hint="--at") from error
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 async def _ask(here: Settings, views: Path | None, question: Question) -> Told:

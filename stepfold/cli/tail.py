@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated
 
 import typer
@@ -16,10 +16,11 @@ from stepfold.cli.lines import say_line
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import pad, say_json, width
 from stepfold.events.envelope import Entry
-from stepfold.events.names import split_subject, token
+from stepfold.events.names import EventError, split_subject, token
 from stepfold.events.wire import decode
 from stepfold.settings import Settings
 from stepfold.streams.jetstream import JetStreamLog
+from stepfold.streams.log import Stored
 
 LAST = 20
 ANY = "*"
@@ -87,14 +88,20 @@ async def _entries(
     log: JetStreamLog, part: Part, after: int, last: int, *, follow: bool
 ) -> AsyncGenerator[Entry, None]:
     """Those up to `last` by reading, so that it ends; what comes after them by following."""
-    async for batch in log.scan(after=after):
-        for stored in batch:
-            if stored.position <= last and part.holds(stored.subject):
-                yield decode(stored.subject, stored.payload, position=stored.position, at=stored.at)
+    async with aclosing(log.scan(after=after)) as batches:
+        async for batch in batches:
+            for stored in batch:
+                if stored.position <= last and part.holds(stored.subject):
+                    with suppress(EventError):  # a subject that is no step's is nobody's line
+                        yield _entry(stored)
     if follow:
         async with aclosing(log.follow(part.where, after=max(after, last))) as entries:
             async for entry in entries:
                 yield entry
+
+
+def _entry(stored: Stored) -> Entry:
+    return decode(stored.subject, stored.payload, position=stored.position, at=stored.at)
 
 
 def _say(entry: Entry, *, json: bool) -> None:

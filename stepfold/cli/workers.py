@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -62,6 +63,10 @@ def load_hooks(name: str) -> Hooks:
         module = import_module(name)
     except ImportError as error:
         raise CommandRefused(f"hooks {name!r}: {error}") from error
+    except Exception as error:  # whatever a stranger's module does when it is imported
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{last.filename}:{last.lineno}"
+        raise CommandRefused(f"hooks {name!r}: {where}: {type(error).__name__}: {error}") from error
     brought = {
         field: getattr(module, field.upper())
         for field in Hooks.__struct_fields__

@@ -125,7 +125,7 @@ async def write(recording: Recording, log: RestorableLog, agents: Agents) -> int
     """Append what is not there yet; how many steps. A second time it is 0."""
     await agents.put(recording.agent)
     key = recording.customer, recording.conversation
-    there = await log.read(*key) if await log.tail(*key) else []
+    there = await log.read(*key) if (await log.tail(*key)).position else []
     for draft, entry in zip(recording.drafts, there, strict=False):
         if draft.id != entry.id:
             raise ConversationDiffers(

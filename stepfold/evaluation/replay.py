@@ -11,10 +11,9 @@ and where a log ends the next decision is only pending.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from difflib import unified_diff
-from typing import cast
 
 import msgspec
 from msgspec import Struct
@@ -28,7 +27,7 @@ from stepfold.handlers.states import Known, advance
 from stepfold.policy.agent import Agent
 from stepfold.projections.conversation import Conversation
 from stepfold.streams.archive import Archive, Key, entries
-from stepfold.streams.log import Agents, AgentUnknown, Log, Stored
+from stepfold.streams.log import Agents, AgentUnknown, Log
 
 START = Known()
 
@@ -183,7 +182,7 @@ async def _parts(log: Log, key: Key | None) -> AsyncIterator[list[Entry]]:
         yield await log.read(*key)
         return
     last: dict[Key, int] = {}
-    scan = cast("AsyncGenerator[Sequence[Stored], None]", log.scan())
+    scan = log.scan()
     async with aclosing(scan) as batches:
         async for batch in batches:
             yield list(entries(batch, last))

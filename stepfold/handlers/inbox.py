@@ -5,6 +5,8 @@ InboxRefused    the conversation takes no messages, or has nothing to cancel
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from msgspec import Struct
 
 from stepfold.events.envelope import Draft, Entry, first
@@ -13,6 +15,9 @@ from stepfold.handlers.states import Known, States
 from stepfold.streams.log import Log, LogConflict
 
 RACES_MAX = 100
+OPEN_MAX = 100_000
+"""How many conversations are remembered to take messages."""
+STOPPED = "conversation.stopped"
 
 
 class InboxRefused(Exception):
@@ -39,6 +44,7 @@ class Inbox:
         self._states = States(log)
         self._agent = agent
         self._digest = digest
+        self._open: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def receive(self, message: Message) -> Entry:
         """The recorded message. The same one again records nothing new within two minutes (the
@@ -46,13 +52,14 @@ class Inbox:
         """
         key = message.customer, message.conversation
         for _ in range(RACES_MAX):
-            known = await self._states.refresh(*key)
-            _refuse_unless_open(message, known)
-            after = known.position
+            after, kind = await self._log.tail(*key)
+            if (after and key not in self._open) or kind == STOPPED:
+                _refuse_unless_open(message, await self._states.refresh(*key))
             try:
                 entries = await self._log.append(self._drafts(message, new=not after), after=after)
             except LogConflict:
                 continue
+            self._remember(key)
             return entries[-1]
         raise InboxRefused(f"conversation {key[0]}/{key[1]} is too busy: send the message again")
 
@@ -65,6 +72,12 @@ class Inbox:
             )
             drafts.insert(0, _draft(message, started, key="start"))
         return drafts
+
+    def _remember(self, key: tuple[str, str]) -> None:
+        self._open[key] = None
+        self._open.move_to_end(key)
+        if len(self._open) > OPEN_MAX:
+            self._open.popitem(last=False)
 
     async def cancel(self, customer: str, conversation: str, *, by: str, reason: str) -> Entry:
         """End the running turn; InboxRefused when none runs."""

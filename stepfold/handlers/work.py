@@ -105,7 +105,7 @@ class Desk:
                 outcome = await worker.run(entry, known.state, agent)
         except TimeoutError as error:
             if not limit.expired():
-                why = f"the worker itself timed out: {error or 'it does not say where'}"
+                why = f"the worker itself timed out: {str(error) or 'it does not say where'}"
                 outcome = worker.failed(request, "timeout", why, retryable=True)
             else:
                 over = watch is not None and watch.over

@@ -32,6 +32,7 @@ class ScriptedModel:
         self.delay_s = delay_s
         self.prompts: list[Prompt] = []
         self._replies = iter(replies)
+        self._given = 0
 
     async def reply(self, prompt: Prompt, /) -> Reply:
         self.prompts.append(prompt)
@@ -40,9 +41,10 @@ class ScriptedModel:
         reply = next(self._replies, None)
         if reply is None:
             raise ModelFailed(
-                f"the script of {self.name!r} has ended after {len(self.prompts) - 1} replies",
+                f"the script of {self.name!r} has ended after {self._given} replies",
                 reason="script_ended",
             )
+        self._given += 1
         if isinstance(reply, Exception):
             raise reply
         return _named(reply, self.name)

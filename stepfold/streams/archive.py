@@ -18,12 +18,12 @@ step before it: the position that it claimed to follow. Errors:
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Container, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import NoReturn
 
 import msgspec
 from msgspec import Raw, Struct
@@ -105,7 +105,7 @@ async def _batches(
     log: Log, after: int, last: int, key: Key | None
 ) -> AsyncIterator[Sequence[Stored]]:
     start = f"steps.{key[0]}.{key[1]}." if key else ""
-    scan = cast("AsyncGenerator[Sequence[Stored], None]", log.scan(after=after))
+    scan = log.scan(after=after)
     async with aclosing(scan) as batches:
         async for batch in batches:
             yield [s for s in batch if s.position <= last and s.subject.startswith(start)]

@@ -10,7 +10,7 @@ Every append is fenced: it goes only right after the position that was read. Err
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -49,6 +49,14 @@ class Stored(NamedTuple):
     at: datetime
 
 
+class Tail(NamedTuple):
+    position: int
+    kind: str
+
+
+NOWHERE = Tail(0, "")
+
+
 class Log(Protocol):
     async def append(self, drafts: Sequence[Draft], *, after: int) -> tuple[Entry, ...]:
         """Append to one conversation, the first right after position `after` (0 = it is new).
@@ -62,11 +70,13 @@ class Log(Protocol):
         """A conversation's steps with positions beyond `after`, in order."""
         ...
 
-    async def tail(self, customer: str, conversation: str) -> int:
-        """The position of a conversation's last step, 0 when there is none."""
+    async def tail(self, customer: str, conversation: str) -> Tail:
+        """Where a conversation ends: its last step's position and kind, NOWHERE when it is new."""
         ...
 
-    def scan(self, *, after: int = 0, follow: bool = False) -> AsyncIterator[Sequence[Stored]]:
+    def scan(
+        self, *, after: int = 0, follow: bool = False
+    ) -> AsyncGenerator[Sequence[Stored], None]:
         """All steps beyond `after`, raw, in batches; with `follow` it goes on for ever."""
         ...
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import UTC, datetime
 
 from stepfold.events.envelope import Draft, Entry, record
 from stepfold.events.names import split_subject
 from stepfold.events.wire import decode, encode, subject
 from stepfold.policy.agent import Agent, digest
-from stepfold.streams.log import BATCH, AgentUnknown, LogConflict, Stored, chain
+from stepfold.streams.log import BATCH, NOWHERE, AgentUnknown, LogConflict, Stored, Tail, chain
 
 Clock = Callable[[], datetime]
 
@@ -86,13 +86,15 @@ class MemoryLog:
         positions = [p for p in self._of[customer, conversation] if p > after]
         return list(chain(map(self._entry, positions), after))
 
-    async def tail(self, customer: str, conversation: str) -> int:
+    async def tail(self, customer: str, conversation: str) -> Tail:
         positions = self._of[customer, conversation]
-        return positions[-1] if positions else 0
+        if not positions:
+            return NOWHERE
+        return Tail(positions[-1], self.steps[positions[-1] - 1].subject.split(".", 3)[3])
 
     async def scan(
         self, *, after: int = 0, follow: bool = False
-    ) -> AsyncIterator[Sequence[Stored]]:
+    ) -> AsyncGenerator[Sequence[Stored], None]:
         if follow:
             raise ValueError("the memory log cannot be followed: scan it again instead")
         for start in range(after, len(self.steps), BATCH):

@@ -80,7 +80,7 @@ async def _compare(archive: Archive, log: Log) -> dict[Key, list[int]]:
     for mine in entries(archive):
         key = mine.key
         if key not in held:
-            held[key] = await log.read(*key) if await log.tail(*key) else []
+            held[key] = await log.read(*key) if (await log.tail(*key)).position else []
         index = done[key]
         done[key] += 1
         if index < len(held[key]) and not _same(mine, held[key][index]):

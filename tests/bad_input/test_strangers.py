@@ -48,7 +48,7 @@ async def test_a_payload_that_contradicts_its_subject_stops_its_conversation(sta
 async def test_an_unknown_kind_stops_its_conversation_at_the_next_step(stage: Stage) -> None:
     async with stage.working():
         await _goes_on(stage, "c1")
-        tail = await stage.log.tail(CUSTOMER, "c1")
+        tail = (await stage.log.tail(CUSTOMER, "c1")).position
         event = {"type": "weather.changed/1", "to": "rain"}
         await _publish(stage, "steps.acme.c1.weather.changed", _step(event, after=tail))
 
@@ -64,7 +64,7 @@ async def test_a_kind_from_the_future_waits_for_a_worker_that_knows_it(
     monkeypatch.setattr(shell, "FUTURE_S", 0.2)
     async with stage.working():
         await _goes_on(stage, "c1")
-        tail = await stage.log.tail(CUSTOMER, "c1")
+        tail = (await stage.log.tail(CUSTOMER, "c1")).position
         event = {"type": "message.received/2", "words": "c1/2", "message": "c1/2"}
         await _publish(stage, "steps.acme.c1.message.received", _step(event, after=tail))
         await _goes_on(stage, "c2")

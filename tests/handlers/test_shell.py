@@ -668,7 +668,7 @@ async def test_a_stop_that_the_log_could_not_take_is_tried_again() -> None:
 
 async def payload(arrangement: Arrangement, event: bytes) -> bytes:
     """A payload that follows on conversation c1, with any event in it."""
-    after = await arrangement.log.tail("acme", "c1")
+    after = (await arrangement.log.tail("acme", "c1")).position
     made = first("acme", "c1", MessageReceived("x"), by="stranger", key="y").id.encode()
     return b'{"id":"%s","at":"2026-01-01T00:00:00Z","after":%d,"event":%s}' % (made, after, event)
 

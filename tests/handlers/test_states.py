@@ -35,7 +35,7 @@ async def append(log: MemoryLog, *events: Event, conversation: str = "c1") -> li
     for event in events:
         key = str(len(log.steps))
         draft = first("acme", conversation, event, by="test", key=key)
-        after = await log.tail("acme", conversation)
+        after = (await log.tail("acme", conversation)).position
         made += await log.append([draft], after=after)
     return made
 

@@ -29,7 +29,7 @@ LATER = datetime(2030, 1, 1, tzinfo=UTC)
 async def say(log: MemoryLog, conversation: str, *events: Event) -> list[Entry]:
     made: list[Entry] = []
     for event in events:
-        after = await log.tail("acme", conversation)
+        after, _ = await log.tail("acme", conversation)
         draft = first("acme", conversation, event, by="test", key=str(len(log.steps)))
         made += await log.append([draft], after=after)
     return made

@@ -5,7 +5,7 @@ this process may die. The log's own faults are here too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from stepfold.events.values import Arguments, Citation, Passage
 from stepfold.knowledge.errors import CollectionUnknown
 from stepfold.policy.agent import Agent
 from stepfold.providers.model import Call, ModelBusy, ModelFailed, Prompt, Reply
-from stepfold.streams.log import LogUnavailable, Stored
+from stepfold.streams.log import LogUnavailable, Stored, Tail
 from stepfold.tools.tool import ToolError, ToolSpec
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class WorldLog:
             raise LogUnavailable("the server is away")
         return await self._world.log.read(customer, conversation, after=after)
 
-    async def tail(self, customer: str, conversation: str) -> int:
+    async def tail(self, customer: str, conversation: str) -> Tail:
         await self._process.gate("tail")
         return await self._world.log.tail(customer, conversation)
 
@@ -59,7 +59,9 @@ class WorldLog:
     async def last(self) -> int:
         return await self._world.log.last()
 
-    def scan(self, *, after: int = 0, follow: bool = False) -> AsyncIterator[Sequence[Stored]]:
+    def scan(
+        self, *, after: int = 0, follow: bool = False
+    ) -> AsyncGenerator[Sequence[Stored], None]:
         return self._world.log.scan(after=after, follow=follow)
 
 

@@ -58,7 +58,7 @@ class UnfencedLog(MemoryLog):
 
     async def append(self, drafts: Sequence[Draft], *, after: int) -> tuple[Entry, ...]:
         key = drafts[0].customer, drafts[0].conversation
-        return await super().append(drafts, after=await self.tail(*key))
+        return await super().append(drafts, after=(await self.tail(*key)).position)
 
 
 class ForgetfulLog(MemoryLog):

@@ -59,7 +59,7 @@ class Connection(Client):
             await tap.take(subject, reply, data, headers)
             return
         try:
-            await super()._process_msg(sid, subject, reply, data, headers)
+            await super()._process_msg(sid, subject, reply, data, headers or b"")
         except UnicodeDecodeError as error:  # a stranger's subject: it would end the reader
             await self._error_cb(error)
 

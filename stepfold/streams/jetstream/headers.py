@@ -15,10 +15,9 @@ _LINE = f"\r\n{AT}: ".encode()
 
 
 def recorded(headers: bytes | None) -> datetime | None:
-    """The time under AT in raw headers; None when there is none, or a stranger's that is no time."""
-    return moment(
-        (headers or b"").partition(_LINE)[2].partition(b"\r\n")[0].decode("ascii", "replace")
-    )
+    """The time under AT in raw headers; None when there is none, or what a stranger put there."""
+    found = (headers or b"").partition(_LINE)[2].partition(b"\r\n")[0]
+    return moment(found.decode("ascii", "replace"))
 
 
 def moment(text: str) -> datetime | None:

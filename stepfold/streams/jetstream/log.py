@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 
@@ -42,7 +42,15 @@ from stepfold.streams.jetstream.connection import (
 from stepfold.streams.jetstream.following import following
 from stepfold.streams.jetstream.gets import Gets
 from stepfold.streams.jetstream.headers import AT, FENCE, FENCE_SUBJECT, MSG_ID, moment
-from stepfold.streams.log import LogConflict, LogRefused, LogUnavailable, Stored, chain
+from stepfold.streams.log import (
+    NOWHERE,
+    LogConflict,
+    LogRefused,
+    LogUnavailable,
+    Stored,
+    Tail,
+    chain,
+)
 
 FULL = frozenset({10023, 10047, 10077})
 """The store has reached its limit."""
@@ -200,9 +208,12 @@ class JetStreamLog:
             at=moment(headers.get(AT, "")) or datetime.fromisoformat(headers["Nats-Time-Stamp"]),
         )
 
-    async def tail(self, customer: str, conversation: str) -> int:
-        last = await self._gets.last(STEPS, conversation_filter(customer, conversation))
-        return int((last.headers or {})["Nats-Sequence"]) if last else 0
+    async def tail(self, customer: str, conversation: str) -> Tail:
+        found = await self._gets.last(STEPS, conversation_filter(customer, conversation))
+        if found is None:
+            return NOWHERE
+        headers = found.headers or {}
+        return Tail(int(headers["Nats-Sequence"]), headers["Nats-Subject"].split(".", 3)[3])
 
     async def locate(self, conversation: str) -> tuple[str, ...]:
         """The customers who have a conversation of this name."""
@@ -220,7 +231,7 @@ class JetStreamLog:
 
     async def scan(
         self, *, after: int = 0, follow: bool = False
-    ) -> AsyncIterator[Sequence[Stored]]:
+    ) -> AsyncGenerator[Sequence[Stored], None]:
         last = await self.last()
         if not follow and after >= last:
             return
