@@ -18,6 +18,7 @@ from stepfold.events.event import (
 )
 from stepfold.events.transcript import Heard
 from stepfold.handlers.schema import mismatch
+from stepfold.handlers.worker import since
 from stepfold.policy.agent import Agent
 from stepfold.projections.conversation import Conversation
 from stepfold.providers.model import Model, ModelError, Prompt, Reply
@@ -43,7 +44,7 @@ class Generate:
             reply = await model.reply(_prompt(request))
         except ModelError as error:
             return self.failed(request, error.reason, str(error), retryable=error.retryable)
-        return _outcome(request, reply, round((time.perf_counter() - begin) * 1000, 3))
+        return _outcome(request, reply, since(begin))
 
     def forbid(self, request: Request, agent: Agent) -> Event | None:
         return None

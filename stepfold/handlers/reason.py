@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from stepfold.events.envelope import Entry
 from stepfold.events.event import Event, ReasonFailed, ReasonRequested, Request
 from stepfold.handlers.prompt import prompt, reasoned
+from stepfold.handlers.worker import since
 from stepfold.policy.agent import Agent
 from stepfold.projections.conversation import Conversation
 from stepfold.providers.model import Model, ModelError
@@ -33,7 +34,7 @@ class Reason:
             reply = await model.reply(prompt(agent, state, request))
         except ModelError as error:
             return _failed(request, error, begin)
-        return reasoned(request, reply, elapsed_ms=_since(begin))
+        return reasoned(request, reply, elapsed_ms=since(begin))
 
     def forbid(self, request: Request, agent: Agent) -> Event | None:
         return None
@@ -60,10 +61,6 @@ def _failed(request: ReasonRequested, error: ModelError, begin: float) -> Reason
         detail=str(error),
         retryable=error.retryable,
         delay_s=error.delay_s,
-        elapsed_ms=_since(begin),
+        elapsed_ms=since(begin),
         attempt=request.attempt,
     )
-
-
-def _since(begin: float) -> float:
-    return round((time.perf_counter() - begin) * 1000, 3)

@@ -12,6 +12,7 @@ from stepfold.events.event import (
     RetrievalRequested,
     RetrievalReturned,
 )
+from stepfold.handlers.worker import since
 from stepfold.knowledge.errors import KnowledgeError
 from stepfold.knowledge.knowledge import Knowledge
 from stepfold.policy.agent import Agent
@@ -34,8 +35,8 @@ class Retrieve:
                 request.collections, request.query, request.passages_max
             )
         except KnowledgeError as error:
-            return RetrievalFailed(request.call, request.turn, str(error), _since(begin))
-        return RetrievalReturned(request.call, request.turn, passages, _since(begin))
+            return RetrievalFailed(request.call, request.turn, str(error), since(begin))
+        return RetrievalReturned(request.call, request.turn, passages, since(begin))
 
     def forbid(self, request: Request, agent: Agent) -> Event | None:
         return None
@@ -43,7 +44,3 @@ class Retrieve:
     def failed(self, request: Request, reason: str, detail: str, *, retryable: bool) -> Event:
         assert isinstance(request, RetrievalRequested)
         return RetrievalFailed(request.call, request.turn, detail)
-
-
-def _since(begin: float) -> float:
-    return round((time.perf_counter() - begin) * 1000, 3)

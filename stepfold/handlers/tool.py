@@ -21,6 +21,7 @@ from stepfold.events.event import (
     ToolUnknown,
 )
 from stepfold.handlers.schema import mismatch
+from stepfold.handlers.worker import since
 from stepfold.policy.agent import Agent
 from stepfold.projections.conversation import Conversation
 from stepfold.tools.tool import Tool, ToolError
@@ -44,8 +45,8 @@ class RunTool:
         try:
             result = await self._tools[request.name].run(request.arguments, call=key)
         except ToolError as error:
-            return ToolFailed(request.call, request.turn, str(error), _since(begin))
-        return ToolReturned(request.call, request.turn, msgspec.to_builtins(result), _since(begin))
+            return ToolFailed(request.call, request.turn, str(error), since(begin))
+        return ToolReturned(request.call, request.turn, msgspec.to_builtins(result), since(begin))
 
     def forbid(self, request: Request, agent: Agent) -> Event | None:
         assert isinstance(request, ToolRequested)
@@ -67,7 +68,3 @@ class RunTool:
         if reason in UNSEEN:
             return ToolUnknown(request.call, request.turn, detail)
         return ToolFailed(request.call, request.turn, detail)
-
-
-def _since(begin: float) -> float:
-    return round((time.perf_counter() - begin) * 1000, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 from stepfold.events.envelope import Entry
@@ -29,3 +30,8 @@ class Worker(Protocol):
     def failed(self, request: Request, reason: str, detail: str, *, retryable: bool) -> Event:
         """The outcome when there was none: time-outs, cancelled turns, dead workers, bugs."""
         ...
+
+
+def since(begin: float) -> float:
+    """Milliseconds since `begin`, a reading of `time.perf_counter`."""
+    return round((time.perf_counter() - begin) * 1000, 3)

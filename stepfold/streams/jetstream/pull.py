@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import msgspec
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -55,6 +56,7 @@ class Pull:
         self._calm_at = 0.0
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._subscription: Subscription | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -129,7 +131,9 @@ class Pull:
 
     def _ask_soon(self) -> None:
         if not self._closing:
-            self._loop.create_task(self._ask())
+            asking = self._loop.create_task(self._ask())
+            self._asking.add(asking)  # the loop itself holds tasks only weakly
+            asking.add_done_callback(self._asking.discard)
 
     async def _ask(self) -> None:
         """Top the standing request up to the room that there is."""
@@ -140,7 +144,12 @@ class Pull:
         self._asked += room
         self._asked_at = self._loop.time()
         request = {"batch": room, "expires": int(EXPIRES_S * 1e9)}
-        await self._client.publish(self._subject, msgspec.json.encode(request), reply=self._inbox)
+        body = msgspec.json.encode(request)
+        try:
+            await self._client.publish(self._subject, body, reply=self._inbox)
+        except nats.errors.Error as error:
+            self._asked = max(0, self._asked - room)  # nobody owes it: the watch asks again
+            log.warning("lane %s cannot ask for messages: %s", self._name, error)
 
     async def _watch(self) -> None:
         """Requests may be lost: then ask anew."""
