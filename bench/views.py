@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from stepfold.events.steps import Steps
 from stepfold.projections.views import Views, rebuilding
 from stepfold.projections.views.batch import columns
 from tests.projections.made import Stored, archive, log
@@ -51,7 +52,7 @@ def fold(views: Views, steps: Sequence[Stored], size: int) -> float:
 def python_us(steps: Sequence[Stored], size: int) -> float:
     begin = time.perf_counter()
     for start in range(0, len(steps), size):
-        columns(steps[start : start + size])
+        columns(Steps.of(steps[start : start + size]))
     return (time.perf_counter() - begin) / len(steps) * 1e6
 
 

@@ -23,6 +23,7 @@ from stepfold.policy.agent import Agent, Limits
 from stepfold.streams.config import Durability
 
 FOLDER = ".stepfold"
+SCHEMES = ("nats", "tls", "ws", "wss")
 
 
 class SettingsError(Exception):
@@ -53,9 +54,16 @@ def read(environment: Mapping[str, str] = os.environ, *, folder: Path | None = N
     if durability not in get_args(Durability):
         known = ", ".join(get_args(Durability))
         raise SettingsError(f"STEPFOLD_DURABILITY={durability!r} is unknown (known: {known})")
+    nats_url = environment.get("NATS_URL", "")
+    scheme, separator, _ = nats_url.partition("://")
+    if separator and scheme not in SCHEMES:
+        known = ", ".join(SCHEMES)
+        raise SettingsError(
+            f"NATS_URL begins with {scheme}://, a NATS server's with one of {known}"
+        )
     return Settings(
         folder=(folder or Path(environment.get("STEPFOLD_DATA_DIR") or FOLDER)).absolute(),
-        nats_url=environment.get("NATS_URL", ""),
+        nats_url=nats_url,
         durability=cast(Durability, durability),
     )
 

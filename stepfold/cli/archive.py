@@ -17,6 +17,7 @@ from stepfold.cli.exits import CommandRefused
 from stepfold.cli.find import find
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import count, paragraph, say, say_json
+from stepfold.cli.where import existing
 from stepfold.evaluation.as_test import as_test
 from stepfold.evaluation.openai_chat import Recording, conversations, write
 from stepfold.settings import Settings
@@ -45,7 +46,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write steps as JSON lines: what `import`, `replay` and `rebuild` read."""
-    here = settings.read(folder=data)
+    here = existing(data)
     if test:
         _export_test(here, conversation, output, json=json)
         return

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from stepfold import settings
 from stepfold.app import opened
 from stepfold.cli.find import find
 from stepfold.cli.options import ConversationName, Data, Json
 from stepfold.cli.screen import say, say_json
+from stepfold.cli.where import existing
 from stepfold.events.envelope import Entry
 from stepfold.settings import Settings
 
@@ -26,7 +26,7 @@ def cancel(
     json: Json = False,
 ) -> None:
     """End the turn that runs; refused when none does. A tool that has started is not stopped."""
-    entry = asyncio.run(_cancel(settings.read(folder=data), conversation, reason))
+    entry = asyncio.run(_cancel(existing(data), conversation, reason))
     if json:
         say_json(entry)
     else:

@@ -12,6 +12,7 @@ import typer
 from stepfold import settings
 from stepfold.app import Opened, Parts, opened, working
 from stepfold.cli import stdin
+from stepfold.cli.exits import CommandRefused
 from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script
 from stepfold.cli.screen import count, is_interactive, lapse, paragraph, price, say, say_json
 from stepfold.cli.turn import answer_of, say_answer, until_rest
@@ -42,8 +43,14 @@ async def _chat(
     here: Settings, parts: Parts, agent: Path | None, script: Path | None, *, json: bool
 ) -> None:
     async with opened(here) as found, AsyncExitStack() as stack:
+        served = LANES.keys() <= await found.served()
+        if served and (parts.models or parts.tools or parts.vetoes or parts.observers):
+            raise CommandRefused(
+                "workers serve this log, and they answer with what they were started with: stop"
+                " them, or leave out --script and --hooks"
+            )
         chosen = await choose_agent(found, parts, agent, script)
-        if not LANES.keys() <= await found.served():
+        if not served:
             await stack.enter_async_context(working(found, parts))
         conversation = secrets.token_hex(4)
         if is_interactive() and not json:

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from stepfold import settings
 from stepfold.app import opened
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import count, cut_edge, lapse, plain, say, warn
@@ -23,7 +22,7 @@ from stepfold.cli.viewing import (
     ask_views,
     open_views,
 )
-from stepfold.settings import Settings
+from stepfold.cli.where import existing
 
 Form = Literal["table", "json", "csv", "parquet"]
 
@@ -63,7 +62,7 @@ def query(
         raise typer.BadParameter("parquet is not for a terminal", param_hint="--output is missing")
     moment = _moment(at) if at is not None else None
     question = Question(sql, form, as_of, moment, rows, timeout)
-    told = asyncio.run(_ask(settings.read(folder=data), views, question))
+    told = asyncio.run(_ask(data, views, question))
     _write(told, form, output)
 
 
@@ -76,8 +75,9 @@ def _moment(text: str) -> datetime:
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-async def _ask(here: Settings, views: Path | None, question: Question) -> Told:
+async def _ask(data: Path | None, views: Path | None, question: Question) -> Told:
     if views is None:
+        here = existing(data)
         async with opened(here) as found:
             return await ask_views(found, here, question)
     file = await open_views(views, read_only=True)

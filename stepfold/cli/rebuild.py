@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from msgspec import Struct
 
-from stepfold import settings
 from stepfold.app import opened
 from stepfold.cli.exits import REFUSED
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import count, paragraph, say, say_json
 from stepfold.cli.viewing import catch_up, open_views
+from stepfold.cli.where import existing
+from stepfold.events.steps import Stored
 from stepfold.settings import Settings
 from stepfold.streams.archive import load
-from stepfold.streams.log import Stored
 
 if TYPE_CHECKING:
     from stepfold.projections.views import Views
@@ -62,10 +62,10 @@ def rebuild(
 
     Exit code 1 when --check finds a difference.
     """
-    here = settings.read(folder=data)
     if file is not None:
         built = _check_file(file) if check else _from_file(file, output)
     else:
+        here = existing(data)
         built = asyncio.run(_check_log(here) if check else _from_log(here))
     if json:
         say_json(built)

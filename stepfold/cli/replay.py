@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from msgspec.structs import asdict
 
-from stepfold import settings
 from stepfold.app import opened
 from stepfold.cli.exits import REFUSED, CommandRefused
 from stepfold.cli.find import find
 from stepfold.cli.options import Data, HooksModule, Json
 from stepfold.cli.screen import count, paragraph, plain, say, say_json
+from stepfold.cli.where import existing
 from stepfold.cli.workers import Hooks, load_hooks
 from stepfold.evaluation.replay import Report, replay_archive, replay_log
 from stepfold.settings import Settings
@@ -40,9 +40,8 @@ def replay(
 
     Exit code 1 when one differs. Conversations that had vetoes need the same --hooks.
     """
-    here = settings.read(folder=data)
     brought = load_hooks(hooks) if hooks else Hooks()
-    reports = [(name, _replay(name, here, brought)) for name in names or [WHOLE]]
+    reports = [(name, _replay(name, data, brought)) for name in names or [WHOLE]]
     for name, report in reports:
         _say(name, report, json=json)
     if len(reports) > 1 and not json:
@@ -51,12 +50,12 @@ def replay(
         raise typer.Exit(REFUSED)
 
 
-def _replay(name: str, here: Settings, hooks: Hooks) -> Report:
+def _replay(name: str, data: Path | None, hooks: Hooks) -> Report:
     if Path(name).is_file():
         return replay_archive(load(Path(name)), vetoes=hooks.vetoes)
     if name.endswith(".jsonl"):
         raise CommandRefused(f"{name}: there is no such file")
-    return asyncio.run(_replay_log(name, here, hooks))
+    return asyncio.run(_replay_log(name, existing(data), hooks))
 
 
 async def _replay_log(name: str, here: Settings, hooks: Hooks) -> Report:

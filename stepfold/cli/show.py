@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
-from stepfold import settings
 from stepfold.app import opened
 from stepfold.cli import find
 from stepfold.cli.lines import say_step
 from stepfold.cli.options import ConversationName, Data, Json
 from stepfold.cli.screen import count, lapse, paragraph, price, say, say_json
 from stepfold.cli.turn import answer_of, at_rest, say_answer
+from stepfold.cli.where import existing
 from stepfold.events.envelope import Entry
 from stepfold.events.event import MessageReceived
 from stepfold.projections.conversation import EMPTY, Conversation, evolve, replay
@@ -21,7 +21,7 @@ from stepfold.settings import Settings
 
 def show(conversation: ConversationName, data: Data = None, json: Json = False) -> None:
     """Show a conversation with all its steps."""
-    entries = asyncio.run(_read(settings.read(folder=data), conversation))
+    entries = asyncio.run(_read(existing(data), conversation))
     state = replay(entry.event for entry in entries)
     if json:
         _say_json(entries, state)

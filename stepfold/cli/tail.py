@@ -10,17 +10,17 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
-from stepfold import settings
 from stepfold.app import opened
 from stepfold.cli.lines import say_line
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import pad, say_json, width
+from stepfold.cli.where import existing
 from stepfold.events.envelope import Entry
 from stepfold.events.names import EventError, split_subject, token
+from stepfold.events.steps import Stored
 from stepfold.events.wire import decode
 from stepfold.settings import Settings
 from stepfold.streams.jetstream import JetStreamLog
-from stepfold.streams.log import Stored
 
 LAST = 20
 ANY = "*"
@@ -46,7 +46,7 @@ def tail(
 ) -> None:
     """Print the steps of the log, in order, whoever wrote them."""
     part = _part(customer, conversation)
-    asyncio.run(_tail(settings.read(folder=data), part, after, follow=follow, json=json))
+    asyncio.run(_tail(existing(data), part, after, follow=follow, json=json))
 
 
 class Part(Struct, frozen=True):

@@ -50,8 +50,10 @@ class _Kind(Struct, frozen=True):
     type: str
 
 
-_BLOB = re.compile(rb'"blob":"(sha256:[0-9a-f]{64})"\}$')
-_BLOB_CHARS = len('"blob":"sha256:"}') + 64
+BLOB = b'"blob":"sha256:'
+"""Stands in every payload whose event is in a blob, and in few others."""
+_BLOB = re.compile(BLOB[:-7] + rb'(sha256:[0-9a-f]{64})"\}$')
+_BLOB_CHARS = len(BLOB) + 64 + len('"}')
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
 _envelope = msgspec.json.Decoder(Envelope)

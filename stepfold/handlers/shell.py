@@ -113,7 +113,9 @@ class Shell:
         if known.state.unreadable and not known.state.stopped:
             await self._give_up(entry, known.state.unreadable)
 
-    async def fire(self, customer: str, conversation: str, turn: int) -> float | None:
+    async def fire(
+        self, customer: str, conversation: str, turn: int, *, deliveries: int = 1
+    ) -> float | None:
         """Handle a timer that fired. None = acknowledge it; else deliver it again."""
         try:
             await self.expire(customer, conversation, turn)
@@ -122,6 +124,10 @@ class Shell:
         except LogUnavailable as error:
             log.warning("the timer of %s/%s waits: %s", customer, conversation, error)
             return UNAVAILABLE_S + random.random()
+        except Exception as error:
+            log.exception("the timer of %s/%s failed", customer, conversation)
+            last = self._states.cached(customer, conversation).last
+            return await self._failed(last, error, deliveries) if last else BACKOFF_S_MAX
         return None
 
     async def runs(self, customer: str, conversation: str, turn: int) -> bool:

@@ -20,27 +20,29 @@ ITEMS_MAX = 200_000
 
 
 class Known(Struct, frozen=True):
-    """A conversation as of `position`. `cause` is the last step that was not a decision: what is
-    decided now follows from it. `opened` is when the latest turn was.
+    """A conversation as of `position`, the place of its `last` step. `cause` is the last one that
+    was not a decision: what is decided now follows from it. `opened` is when the latest turn was.
     """
 
     state: Conversation = EMPTY
     position: int = 0
     cause: Draft | None = None
     opened: datetime | None = None
+    last: Entry | None = None
 
 
 def advance(known: Known, entries: Iterable[Entry]) -> Known:
     state, position, cause, opened = known.state, known.position, known.cause, known.opened
+    last = known.last
     for entry in entries:
         if entry.position <= position:
             continue
         turns = state.turns
         state = evolve(state, entry.event)
-        position = entry.position
+        position, last = entry.position, entry
         cause = cause if cause is not None and entry.by == BY else entry
         opened = entry.at if state.turns > turns else opened
-    return Known(state, position, cause, opened)
+    return Known(state, position, cause, opened, last)
 
 
 class States:

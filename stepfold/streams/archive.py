@@ -31,9 +31,10 @@ from msgspec import Raw, Struct
 from stepfold.events.envelope import Entry
 from stepfold.events.event import ConversationStarted
 from stepfold.events.names import EventError, split_subject, step_subject, token
+from stepfold.events.steps import Stored
 from stepfold.events.wire import decode
 from stepfold.policy.agent import Agent, decode_agent, digest, encode_agent
-from stepfold.streams.log import Agents, AgentUnknown, Log, Stored, chain
+from stepfold.streams.log import Agents, AgentUnknown, Log, chain
 
 Key = tuple[str, str]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Protocol
 
 from stepfold.events.envelope import Entry
@@ -30,8 +30,12 @@ class Take(Protocol):
         ...
 
 
-Due = Callable[[str, str, int], Awaitable[float | None]]
-"""Handle a timer that fired: customer, conversation, turn; the answer is as that of `Take`."""
+class Due(Protocol):
+    def __call__(
+        self, customer: str, conversation: str, turn: int, /, *, deliveries: int
+    ) -> Awaitable[float | None]:
+        """Handle a timer that fired; the answer is as that of `Take`."""
+        ...
 
 
 class Lanes:
@@ -67,7 +71,8 @@ class Lanes:
         async def handle(message: Message) -> float | None:
             match message.subject.split("."):
                 case ["timers", "due", customer, conversation, turn] if turn.isdecimal():
-                    return await due(customer, conversation, int(turn))
+                    deliveries = place(message)[2]
+                    return await due(customer, conversation, int(turn), deliveries=deliveries)
                 case _:
                     log.error("lane %s: %r is not a timer of ours", durable, message.subject)
                     return None

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from stepfold.events.envelope import Draft, Entry, kind
 from stepfold.events.event import Unreadable
+from stepfold.events.steps import Stored
 from stepfold.events.wire import UNKNOWN
 from stepfold.policy.agent import Agent
 
@@ -38,15 +39,6 @@ class LogRefused(LogError):
 
 class LogUnavailable(LogError):
     """The server is away, or its store is full."""
-
-
-class Stored(NamedTuple):
-    """A step as it lies in the log. `at` is the server's clock, used when the payload has none."""
-
-    position: int
-    subject: str
-    payload: bytes
-    at: datetime
 
 
 class Tail(NamedTuple):

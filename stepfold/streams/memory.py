@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 from stepfold.events.envelope import Draft, Entry, record
 from stepfold.events.names import split_subject
+from stepfold.events.steps import Stored
 from stepfold.events.wire import decode, encode, subject
 from stepfold.policy.agent import Agent, digest
-from stepfold.streams.log import BATCH, NOWHERE, AgentUnknown, LogConflict, Stored, Tail, chain
+from stepfold.streams.log import BATCH, NOWHERE, AgentUnknown, LogConflict, Tail, chain
 
 Clock = Callable[[], datetime]
 

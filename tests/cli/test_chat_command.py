@@ -172,6 +172,17 @@ def test_hooks_that_are_none_are_refused(tmp_path: Path, name: str, why: str) ->
     assert why in ended.stderr
 
 
+def test_a_script_is_not_ignored_where_other_workers_would_answer(
+    served: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "script.jsonl").write_text('{"text": "hi"}\n')
+
+    ended = run("chat", "--script", tmp_path / "script.jsonl", data=served)
+
+    assert ended.exit_code == 1
+    assert "workers serve this log" in ended.stderr
+
+
 def test_a_script_that_is_none_is_refused_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "script.jsonl").write_text('{"text": "hi"}\n{"text": 3}\n')
 

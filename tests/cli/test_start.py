@@ -115,6 +115,25 @@ def test_a_setting_that_means_nothing_is_a_usage_error(monkeypatch: pytest.Monke
     assert "known: interval, always, replicas" in ended.stderr
 
 
+def test_an_address_that_is_no_nats_servers_is_a_usage_error_at_once() -> None:
+    ended = run("tail", url="http://127.0.0.1:1")
+
+    assert ended.exit_code == exits.USAGE
+    assert "nats, tls, ws, wss" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("tail",), ("show", "c1"), ("query", "FROM steps"), ("export",), ("replay",), ("rebuild",)],
+)
+def test_a_mistyped_folder_is_told_and_not_made(words: tuple[str, ...], tmp_path: Path) -> None:
+    ended = run(*words, data=tmp_path / "oops")
+
+    assert ended.exit_code == exits.REFUSED
+    assert "there is no log in" in ended.stderr
+    assert not (tmp_path / "oops").exists()
+
+
 def test_output_that_nobody_reads_ends_the_command_quietly() -> None:
     with running("schema", "events") as process:
         assert process.stdout is not None

@@ -418,6 +418,19 @@ async def test_a_timer_that_fires_after_its_turn_changes_nothing() -> None:
     assert len(arrangement.log.steps) == before
 
 
+async def test_a_timer_that_cannot_be_handled_stops_its_conversation_after_some_tries() -> None:
+    arrangement = await said(ANSWER)
+    await arrangement.shell.take(entry_of(arrangement, MessageReceived))
+    arrangement.agents = MemoryAgents()
+    shell = arrangement.restart()
+
+    waits = [await shell.fire("acme", "c1", 1, deliveries=n) for n in range(1, POISON_MAX + 1)]
+
+    assert waits[-1] is None
+    assert None not in waits[:-1]
+    assert (await kinds(arrangement))[-1] == "ConversationStopped"
+
+
 async def test_a_timer_that_fires_twice_expires_its_turn_once() -> None:
     arrangement = await said(ANSWER)
     await arrangement.shell.take(entry_of(arrangement, MessageReceived))

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from stepfold.events.envelope import Entry, first
 from stepfold.events.event import ConversationStarted, Event, MessageReceived, Unreadable
+from stepfold.events.steps import Stored
 from stepfold.policy.agent import Agent, digest
 from stepfold.streams.archive import ArchiveError, LineRefused, entries, export, load
-from stepfold.streams.log import LogConflict, Stored
+from stepfold.streams.log import LogConflict
 from stepfold.streams.memory import MemoryAgents, MemoryLog
 from stepfold.streams.restore import ConversationDiffers, Restored, restore
 from stepfold.testing import Clock

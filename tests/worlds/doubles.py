@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from stepfold.events.citation import cite
 from stepfold.events.envelope import Draft, Entry
+from stepfold.events.steps import Stored
 from stepfold.events.transcript import Result
 from stepfold.events.values import Arguments, Citation, Passage
 from stepfold.knowledge.errors import CollectionUnknown
 from stepfold.policy.agent import Agent
 from stepfold.providers.model import Call, ModelBusy, ModelFailed, Prompt, Reply
-from stepfold.streams.log import LogUnavailable, Stored, Tail
+from stepfold.streams.log import LogUnavailable, Tail
 from stepfold.tools.tool import ToolError, ToolSpec
 
 if TYPE_CHECKING:

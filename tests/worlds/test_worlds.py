@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from stepfold.events.envelope import Draft, Entry
+from stepfold.events.steps import Stored
 from stepfold.handlers.shell import Shell
-from stepfold.streams.log import Stored
 from stepfold.streams.memory import MemoryLog
 from tests.worlds.world import World
 

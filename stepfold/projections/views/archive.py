@@ -20,7 +20,7 @@ import pyarrow as pa
 from msgspec import Raw, Struct
 
 from stepfold.events.names import EventError, split_subject
-from stepfold.projections.views.batch import Stored, arranged
+from stepfold.projections.views.batch import Found, arranged
 from stepfold.projections.views.errors import ArchiveRefused
 
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -70,11 +70,11 @@ class Archive:
         position = pa.array(np.arange(1, count + 1, dtype=np.int64))
         return arranged(position, pa.nulls(count, pa.string()), self._lines)
 
-    def find(self, positions: Sequence[int]) -> list[Stored]:
+    def find(self, positions: Sequence[int]) -> list[Found]:
         """Some steps, as far as each line holds one. ArchiveRefused when a line is none of ours."""
         return [self._step(position) for position in positions]
 
-    def _step(self, position: int) -> Stored:
+    def _step(self, position: int) -> Found:
         text = self._lines[position - 1].as_py().encode()
         try:
             line = _line.decode(text)
@@ -84,7 +84,7 @@ class Archive:
             raise ArchiveRefused(
                 f"{self.path}: step {position} is not a line of an archive: {error}"
             ) from error
-        return Stored(position, subject, payload, line.at, chained=False)
+        return Found(position, subject, payload, line.at, chained=False)
 
 
 def _payload(text: bytes, broken: int | None) -> bytes:

@@ -7,13 +7,14 @@ fold needs none of them, because its rows come in as Arrow.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
 
 from stepfold.projections.views.errors import ViewsBusy, ViewsError, ViewsMissing, ViewsStale
 
-SCHEMA = 1
+SCHEMA = 2
 """Of the tables and of what is read into them. Files of another one are rebuilt, not migrated."""
 
 PUBLIC = (
@@ -30,7 +31,20 @@ PUBLIC = (
 """The files of the public views, in the order in which they build on each other."""
 
 MEMORY_LIMIT = "2GB"
-CHECKPOINT_BYTES = "512MB"
+NOTHING_MORE: Mapping[str, str] = {}
+SHUT: Mapping[str, str] = {
+    "enable_external_access": "false",
+    "allow_community_extensions": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+    "checkpoint_threshold": "512MB",
+    "lock_configuration": "true",
+}
+IN_ONE_GO: Mapping[str, str] = {"max_vacuum_tasks": "0"}
+"""For a file that is written once, from start to end: else its checkpoint puts together row groups
+that several threads left half full, and writes most of the file a second time.
+"""
 REBUILD = "rebuild them from the log: stepfold rebuild"
 
 _FOLDER = Path(__file__).parent / "sql"
@@ -49,14 +63,22 @@ def public_sql() -> str:
 
 
 def connect(
-    path: Path, *, read_only: bool = False, memory_limit: str = MEMORY_LIMIT
+    path: Path,
+    *,
+    read_only: bool = False,
+    memory_limit: str = MEMORY_LIMIT,
+    more: Mapping[str, str] = NOTHING_MORE,
 ) -> duckdb.DuckDBPyConnection:
-    """The file's instance, made new when there is none and checked when there is. ViewsError."""
+    """The file's instance, made new when there is none and checked when there is. ViewsError.
+
+    `more` are further settings of DuckDB's.
+    """
     known = path.exists()
     if read_only and not known:
         raise ViewsMissing(f"there are no views at {path}: {REBUILD}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = _open(path, read_only=read_only, memory_limit=memory_limit)
+    config = {**SHUT, "memory_limit": memory_limit, **more}
+    connection = _open(path, config, read_only=read_only)
     try:
         if known:
             _check(connection, path)
@@ -68,19 +90,9 @@ def connect(
     return connection
 
 
-def _open(path: Path, *, read_only: bool, memory_limit: str) -> duckdb.DuckDBPyConnection:
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "enable_external_access": "false",
-        "allow_community_extensions": "false",
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        "python_enable_replacements": "false",
-        "checkpoint_threshold": CHECKPOINT_BYTES,
-        "memory_limit": memory_limit,
-        "lock_configuration": "true",
-    }
+def _open(path: Path, config: Mapping[str, str], *, read_only: bool) -> duckdb.DuckDBPyConnection:
     try:
-        return duckdb.connect(str(path), read_only=read_only, config=config)
+        return duckdb.connect(str(path), read_only=read_only, config=dict(config))
     except duckdb.IOException as error:
         if "lock" in str(error):
             raise ViewsBusy(

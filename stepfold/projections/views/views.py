@@ -12,7 +12,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,10 +19,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stepfold.events.steps import Steps
 from stepfold.events.wire import ENVELOPE_VERSION
 from stepfold.projections.views import batch, store
 from stepfold.projections.views.archive import Archive
-from stepfold.projections.views.batch import Row, Stored
+from stepfold.projections.views.batch import Found, Row
 from stepfold.projections.views.errors import (
     ArchiveRefused,
     BatchRefused,
@@ -34,14 +34,14 @@ from stepfold.projections.views.errors import (
 )
 from stepfold.projections.views.query import ROWS_MAX, TIMEOUT_S, Answer, Asking
 
-Find = Callable[[Sequence[int]], Sequence[Stored]]
+Find = Callable[[Sequence[int]], Sequence[Found]]
 """The steps at some positions of what is being folded, as they lie in the log."""
 
 UNFIT = "malformed: a field does not fit its column in the views"
 
 
 class Views:
-    """Open one with `Views.open`, or with `rebuilding` to make a file anew."""
+    """Open one with `Views.open`, or with `rebuilding` to make a file anew, `in_one_go`."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Views:
         path: Path,
         *,
         read_only: bool = False,
-        from_start: bool = False,
+        in_one_go: bool = False,
     ) -> None:
         self.path = path
         self._read_only = read_only
@@ -57,12 +57,14 @@ class Views:
         self._writer = connection.cursor()
         self._writing = threading.Lock()
         self._asking = Asking(connection)
-        self._from_start = from_start
+        self._in_one_go = in_one_go
         self._writer.register("tags_today", batch.tags())
         self._writer.execute("CREATE TEMP TABLE tags AS FROM tags_today")
         self._writer.execute(f"SET VARIABLE envelope = {ENVELOPE_VERSION:d}")
         self._read, self._chain = store.sql("log/read"), store.sql("log/chain")
         self._position = int(self._value("SELECT position FROM _log.checkpoint"))
+        if in_one_go:
+            self._writer.execute("BEGIN")
 
     @classmethod
     def open(
@@ -78,6 +80,11 @@ class Views:
         with self._writing:
             self._writer.close()
             self._instance.close()
+
+    def keep(self) -> None:
+        """All that was folded in one go, at once. ViewsFull."""
+        with self._writing, self._fitting():
+            self._writer.execute("COMMIT")
 
     def __enter__(self) -> Self:
         return self
@@ -101,24 +108,24 @@ class Views:
     def fold(self, steps: Sequence[tuple[int, str, bytes, datetime]]) -> None:
         """Steps (position, subject, payload, time) that come after the checkpoint: all or none.
 
-        Releases the GIL for nearly all of its time; batches of 20,000 are cheapest per step.
-        BatchRefused, ChainBroken, ViewsFull.
+        Releases the GIL for nearly all of its time; batches of 20,000 and more are cheapest per
+        step, and those that are `Steps` already. BatchRefused, ChainBroken, ViewsFull.
         """
         if not steps:
             return
+        many = steps if isinstance(steps, Steps) else Steps.of(steps)
 
-        def find(positions: Sequence[int]) -> list[Stored]:
-            return [
-                Stored(*steps[bisect_left(steps, position, key=itemgetter(0))])
-                for position in positions
-            ]
+        def find(positions: Sequence[int]) -> list[Found]:
+            return [Found(*many[bisect_left(many.positions, position)]) for position in positions]
 
         with self._writing:
-            table = batch.columns(steps)
+            table = batch.columns(many)
             self._check_order(table["position"])
             try:
                 self._fold(table, find)
             except ViewsFull:
+                if self._in_one_go:
+                    raise
                 # Queries share the memory with the fold, which comes first: they give way, once.
                 self._asking.interrupt()
                 self._fold(table, find)
@@ -167,23 +174,30 @@ class Views:
     def _fold(self, table: pa.Table, find: Find) -> None:
         if self._read_only:
             raise ViewsError(f"the views at {self.path} were opened to read: open them to write")
+        with self._fitting(), self._transaction():
+            self._writer.execute(f"SET VARIABLE checkpoint = {self._position:d}::BIGINT")
+            self._insert(table)
+            self._reread(find)
+            self._check_chain(find)
+            self._writer.execute(store.sql("log/checkpoint"))
+            position = int(self._value("SELECT position FROM _log.checkpoint"))
+        self._position = position
+
+    @contextmanager
+    def _fitting(self) -> Iterator[None]:
         try:
-            with self._transaction():
-                self._writer.execute(f"SET VARIABLE checkpoint = {self._position:d}::BIGINT")
-                self._insert(table)
-                self._reread(find)
-                self._check_chain(find)
-                self._writer.execute(store.sql("log/checkpoint"))
-                position = int(self._value("SELECT position FROM _log.checkpoint"))
+            yield
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise ViewsFull(
                 f"the steps after {self._position} did not fit into the views at {self.path}, and"
                 f" none of them is kept: {error}"
             ) from error
-        self._position = position
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        if self._in_one_go:
+            yield
+            return
         self._writer.execute("BEGIN")
         try:
             yield
@@ -229,7 +243,7 @@ class Views:
         for position, customer, conversation, after, before in self._writer.execute(
             self._chain
         ).fetchall():
-            if before < after < position and not self._from_start:
+            if before < after < position and not self._in_one_go:
                 raise ChainBroken(
                     f"conversation {customer}/{conversation}: step {position} follows {after}, but"
                     f" the last one in the views at {self.path} is {before}; {store.REBUILD}"
@@ -248,16 +262,18 @@ class Views:
 
 @contextmanager
 def rebuilding(path: Path, *, memory_limit: str = store.MEMORY_LIMIT) -> Iterator[Views]:
-    """Empty views beside `path`, which take its place when the block ends without an error.
+    """Empty views beside `path`, which take its place when the block ends without an error. Until
+    then queries see nothing: all is folded in one transaction, without a write-ahead log.
 
     Close the views at `path` before the block ends.
     """
     fresh = path.with_name(path.name + ".new")
     _remove(fresh)
-    connection = store.connect(fresh, memory_limit=memory_limit)
-    views = Views(connection, fresh, from_start=True)
+    connection = store.connect(fresh, memory_limit=memory_limit, more=store.IN_ONE_GO)
+    views = Views(connection, fresh, in_one_go=True)
     try:
         yield views
+        views.keep()
     except BaseException:
         views.close()
         _remove(fresh)

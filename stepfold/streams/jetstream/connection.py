@@ -7,12 +7,12 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from typing import Protocol
 
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 
+from stepfold.streams.jetstream.parser import Tap, TappingParser
 from stepfold.streams.log import LogUnavailable
 
 TIMEOUT_S = 5.0
@@ -30,16 +30,10 @@ AWAY = (
 log = logging.getLogger("stepfold.nats")
 
 
-class Tap(Protocol):
-    async def take(
-        self, subject: bytes, reply: bytes, payload: bytes, headers: bytes | None
-    ) -> None: ...
-
-
 class Connection(Client):
     """nats-py's client, quicker where a log is read back: its header parsing looks at every
     character of every name (server headers are plain ASCII), and messages of a subscription in
-    `taps` are given to it as they are read.
+    `taps` are given to its tap as they are read (parser.py).
 
     A killed server forgets what it handed out in its last moments, and hands it out as if for the
     first time: what was stored before `back_at` may have been handled already.
@@ -50,14 +44,11 @@ class Connection(Client):
     def __init__(self) -> None:
         super().__init__()
         self.taps: dict[int, Tap] = {}
+        self._ps = TappingParser(self, self.taps)
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:
-        tap = self.taps.get(sid)
-        if tap is not None:
-            await tap.take(subject, reply, data, headers)
-            return
         try:
             await super()._process_msg(sid, subject, reply, data, headers or b"")
         except UnicodeDecodeError as error:  # a stranger's subject: it would end the reader

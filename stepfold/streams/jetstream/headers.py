@@ -14,9 +14,11 @@ AT = "Stepfold-At"
 _LINE = f"\r\n{AT}: ".encode()
 
 
-def recorded(headers: bytes | None) -> datetime | None:
+def recorded(headers: bytes) -> datetime | None:
     """The time under AT in raw headers; None when there is none, or what a stranger put there."""
-    found = (headers or b"").partition(_LINE)[2].partition(b"\r\n")[0]
+    if _LINE not in headers:
+        return None
+    found = headers.partition(_LINE)[2].partition(b"\r\n")[0]
     return moment(found.decode("ascii", "replace"))
 
 

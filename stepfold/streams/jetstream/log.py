@@ -20,7 +20,9 @@ from nats.aio.msg import Msg
 
 from stepfold.events.envelope import Draft, Entry, kind, record
 from stepfold.events.names import EventError, conversation_filter, split_subject, token
+from stepfold.events.steps import Stored
 from stepfold.events.wire import (
+    BLOB,
     UNFIT,
     attach,
     blob,
@@ -47,7 +49,6 @@ from stepfold.streams.log import (
     LogConflict,
     LogRefused,
     LogUnavailable,
-    Stored,
     Tail,
     chain,
 )
@@ -237,12 +238,12 @@ class JetStreamLog:
             return
         async with aclosing(following(self._client, after)) as batches:
             async for batch in batches:
-                for index, stored in enumerate(batch):
-                    if blob(stored.payload):
-                        batch[index] = stored._replace(payload=await self.whole(stored.payload))
+                payloads = batch.payloads
+                for index in [i for i, payload in enumerate(payloads) if BLOB in payload]:
+                    payloads[index] = await self.whole(payloads[index])
                 if batch:
                     yield batch
-                if not follow and (not batch or batch[-1].position >= last):
+                if not follow and (not batch or batch.positions[-1] >= last):
                     return
 
     async def follow(self, where: str, *, after: int | None = None) -> AsyncGenerator[Entry, None]:
