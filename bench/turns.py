@@ -1,7 +1,6 @@
 """Turns through stepfold on JetStream: the side of the bench that is ours.
 
-Each process runs a driver (which sends a question when the answer before it has come) and workers
-Each process runs a driver (which sends a question when the answer before it came) and workers
+Each process runs a driver (which sends a question when the answer before it has come) and workers.
 
     python -m bench.turns [--conversations N] [--turns T] [--at-once K] [--processes 1|2] [--json]
 """
