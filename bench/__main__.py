@@ -131,12 +131,16 @@ def growth(asked: argparse.Namespace) -> None:
             asked.peers, name, "--conversations", "16", "--processes", "1", "--cap", str(asked.cap)
         )
         for row in rows:
-            shown = [
-                f"{at['turn']}: {at['ms_per_turn']:.1f} ms, {at['stored_bytes'] / 1e6:.1f} MB"
-                f" ({at['stored_bytes'] / at['json_bytes']:.1f} x JSON)"
-                for at in row.get("growth", [])  # type: ignore[attr-defined]
-            ]
+            shown = [_grown(at) for at in row.get("growth", [])]  # type: ignore[attr-defined]
             console.print(f"{name}: step {row.get('step_ms')}; turn " + "; ".join(shown))
+
+
+def _grown(at: Row) -> str:
+    took = f"{at['turn']}: {at['ms_per_turn']:.1f} ms"
+    if at["stored_bytes"] is None:
+        return f"{took}, nothing stored"
+    stored, json_bytes = float(str(at["stored_bytes"])), float(str(at["json_bytes"]))
+    return f"{took}, {stored / 1e6:.1f} MB ({stored / json_bytes:.1f} x JSON)"
 
 
 def appends(asked: argparse.Namespace) -> None:

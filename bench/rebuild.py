@@ -86,7 +86,7 @@ async def run(events: int, repeat: int, folder: Path) -> dict[str, object]:
             of_log = views.hash()
         archive = folder / "log.jsonl"
         with archive.open("wb") as file:
-            async for line in export(found.log, found.agents):
+            async for line in export(found.log, found.agents, found.routes):
                 file.write(line)
     from_file = [rebuild_from_file(archive, folder / "archived.duckdb") for _ in range(repeat)]
     with Views.open(folder / "archived.duckdb", read_only=True) as views:

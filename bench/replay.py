@@ -24,7 +24,7 @@ from stepfold.handlers.inbox import Inbox, Message
 from stepfold.handlers.shell import Shell
 from stepfold.handlers.table import LANES
 from stepfold.streams.archive import export, load
-from stepfold.streams.memory import MemoryAgents, MemoryLog, MemoryTimers, utc_now
+from stepfold.streams.memory import MemoryAgents, MemoryLog, MemoryShelf, MemoryTimers, utc_now
 
 DELIVERED = frozenset(kind for kinds in LANES.values() for kind in kinds)
 
@@ -42,7 +42,7 @@ async def record(folder: Path, conversations: int, turns: int) -> Path:
             await deliver(log, shell)
     path = folder / f"{turns}.jsonl"
     with path.open("wb") as file:
-        async for line in export(log, agents):
+        async for line in export(log, agents, MemoryShelf()):
             file.write(line)
     return path
 

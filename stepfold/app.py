@@ -6,15 +6,16 @@ async with opened(settings) as ledger:            the log, the agents, the inbox
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from stepfold.handlers.asking import Asker
 from stepfold.handlers.decide import Veto
 from stepfold.handlers.generate import Generate
 from stepfold.handlers.inbox import Inbox
@@ -25,6 +26,7 @@ from stepfold.handlers.shell import Shell
 from stepfold.handlers.table import LANES
 from stepfold.handlers.tool import RunTool
 from stepfold.handlers.worker import Worker
+from stepfold.handlers.worlds import Worlds
 from stepfold.knowledge.knowledge import Knowledge
 from stepfold.policy.agent import SEARCH, Agent
 from stepfold.providers.extractive import NAME as EXTRACTIVE
@@ -33,9 +35,16 @@ from stepfold.providers.model import Model
 from stepfold.providers.scripted import PROVIDER as SCRIPTED
 from stepfold.settings import Settings
 from stepfold.streams import jetstream
-from stepfold.streams.config import ACK_WAIT_S, STEPS, TIMERS
-from stepfold.streams.jetstream import Connection, JetStreamAgents, JetStreamLog, JetStreamTimers
+from stepfold.streams.config import ACK_WAIT_S, ROUTES, SHELVES, STEPS, TIMERS
+from stepfold.streams.jetstream import (
+    Connection,
+    JetStreamAgents,
+    JetStreamLog,
+    JetStreamShelf,
+    JetStreamTimers,
+)
 from stepfold.streams.lanes import Lanes
+from stepfold.streams.memory import utc_now
 from stepfold.streams.server import embedded
 from stepfold.tools.tool import Tool
 
@@ -72,6 +81,7 @@ class Opened(Struct, frozen=True):
     log: JetStreamLog
     agents: JetStreamAgents
     timers: JetStreamTimers
+    routes: JetStreamShelf
 
     async def inbox(self, agent: Agent | None = None) -> Inbox:
         """An inbox whose new conversations are pinned to this version of `agent`, else of the one
@@ -123,6 +133,7 @@ async def _connected(url: str, settings: Settings) -> AsyncIterator[Opened]:
             log=JetStreamLog(client),
             agents=JetStreamAgents(client),
             timers=JetStreamTimers(client),
+            routes=JetStreamShelf(client, SHELVES, ROUTES),
         )
 
 
@@ -141,16 +152,20 @@ async def working(
     """
     roles = tuple(roles)
     name = name or process_name()
+    worlds = Worlds(found.routes, utc_now)
+    await worlds.look()
     shell = Shell(
         found.log,
         found.agents,
         found.timers,
         workers(parts),
         name=name,
-        clock=lambda: datetime.now(UTC),
+        clock=utc_now,
         vetoes=parts.vetoes,
         grace_s=TIMER_GRACE_S,
+        world=worlds,
     )
+    looking = asyncio.create_task(worlds.keep())
     lanes = Lanes(found.client, pulse_s=ack_wait_s / 3)
     for lane in (role for role in roles if role in LANES):
         await _prepare(found, lane, LANES[lane], ack_wait_s)
@@ -165,6 +180,7 @@ async def working(
         async with _observing(found, parts.observers, name):
             yield shell
     finally:
+        looking.cancel()
         try:
             await lanes.stop()
         finally:
@@ -222,11 +238,13 @@ def misfit(agent: Agent, parts: Parts) -> str | None:
 def workers(parts: Parts) -> dict[str, Worker]:
     """One worker per kind of request."""
     models: dict[str, Model] = {EXTRACTIVE: ExtractiveModel(), **parts.models}
+    asker = Asker(models)
+    specs = {name: tool.spec for name, tool in parts.tools.items()}
     return {
-        "reason.requested": Reason(models),
+        "reason.requested": Reason(asker, specs),
         "tool.requested": RunTool(parts.tools),
         "retrieval.requested": Retrieve(parts.knowledge),
-        "generation.requested": Generate(models),
+        "generation.requested": Generate(asker),
     }
 
 

@@ -29,6 +29,7 @@ from stepfold.events.event import (
 )
 from stepfold.events.values import Passage, Text, ToolCall
 from stepfold.events.wire import decode
+from stepfold.handlers.asking import Asker
 from stepfold.handlers.decide import Veto, decide
 from stepfold.handlers.generate import Generate
 from stepfold.handlers.reason import Reason
@@ -38,14 +39,16 @@ from stepfold.handlers.table import LANES
 from stepfold.handlers.tool import RunTool
 from stepfold.handlers.work import Desk
 from stepfold.handlers.worker import Worker
+from stepfold.handlers.worlds import Worlds
 from stepfold.knowledge.errors import CollectionUnknown
 from stepfold.knowledge.knowledge import Knowledge
 from stepfold.policy.agent import Agent, digest
 from stepfold.projections.conversation import Conversation, evolve, replay
 from stepfold.providers.model import Model, Reply
 from stepfold.providers.scripted import ScriptedModel
+from stepfold.routing import Routes, encode_routes
 from stepfold.streams.log import LogConflict
-from stepfold.streams.memory import MemoryAgents, MemoryLog, MemoryTimers
+from stepfold.streams.memory import MemoryAgents, MemoryLog, MemoryShelf, MemoryTimers
 from stepfold.tools.tool import Tool
 
 DECISIONS_MAX = 1_000
@@ -210,6 +213,8 @@ class Arrangement:
         self.log = log or MemoryLog(self.clock)
         self.agents = MemoryAgents()
         self.timers = MemoryTimers()
+        self.routes = MemoryShelf()
+        self.worlds = Worlds(self.routes, self.clock)
         self.model = ScriptedModel(replies)
         self.desk = Desk(self.clock)
         self.workers = workers_of(
@@ -237,6 +242,7 @@ class Arrangement:
             clock=self.clock,
             vetoes=self._vetoes,
             desk=self.desk,
+            world=self.worlds,
         )
         return self.shell
 
@@ -244,6 +250,11 @@ class Arrangement:
         await self.append(
             conversation, ConversationStarted(agent.name, await self.agents.put(agent))
         )
+
+    async def appoint(self, routes: Routes) -> None:
+        """From now on models are chosen by this table."""
+        await self.routes.appoint(encode_routes(routes))
+        await self.worlds.look()
 
     async def say(self, text: str, conversation: str = "c1", *, message: str = "") -> None:
         await self.append(conversation, MessageReceived(text, message=message), key=message)
@@ -349,9 +360,11 @@ def workers_of(
     *, models: Mapping[str, Model], tools: Iterable[Tool] = (), knowledge: Knowledge | None = None
 ) -> Mapping[str, Worker]:
     """The worker of each kind of request."""
+    by_name = {tool.spec.name: tool for tool in tools}
+    asker = Asker(models)
     return {
-        "reason.requested": Reason(models),
-        "tool.requested": RunTool({tool.spec.name: tool for tool in tools}),
+        "reason.requested": Reason(asker, {name: tool.spec for name, tool in by_name.items()}),
+        "tool.requested": RunTool(by_name),
         "retrieval.requested": Retrieve(knowledge or Passages(collections=())),
-        "generation.requested": Generate(models),
+        "generation.requested": Generate(asker),
     }

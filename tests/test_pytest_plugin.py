@@ -36,7 +36,9 @@ async def recorded() -> bytes:
     await arrangement.start(AGENT)
     await arrangement.say("When does the branch open?")
     await arrangement.run_to_rest()
-    return b"".join([line async for line in export(arrangement.log, arrangement.agents)])
+    return b"".join(
+        [line async for line in export(arrangement.log, arrangement.agents, arrangement.routes)]
+    )
 
 
 def write(pytester: pytest.Pytester, log: bytes, test: str = REPLAYS) -> None:

@@ -60,7 +60,7 @@ def export(
 async def _export(here: Settings, name: str | None, output: Path) -> int:
     async with opened(here) as found:
         key = await find(found, name) if name else None
-        lines = lines_of(found.log, found.agents, key=key)
+        lines = lines_of(found.log, found.agents, found.routes, key=key)
         if output == STDOUT:
             return await _write_out(lines)
         return await _write_file(lines, output)
@@ -138,7 +138,7 @@ async def _restore(here: Settings, file: Path, *, json: bool) -> None:
                 "workers serve this log and would do again what is only half restored:"
                 " stop them, then import"
             )
-        done = await restore(archive, found.log, found.agents)
+        done = await restore(archive, found.log, found.agents, found.routes)
     told = f"{count(done.conversations, 'conversation')}, {count(done.steps, 'new step')}"
     if done.strays:
         told += f"; {done.strays} left out that belong to no conversation"

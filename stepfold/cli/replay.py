@@ -61,7 +61,7 @@ def _replay(name: str, data: Path | None, hooks: Hooks) -> Report:
 async def _replay_log(name: str, here: Settings, hooks: Hooks) -> Report:
     async with opened(here) as found:
         key = None if name == WHOLE else await find(found, name)
-        return await replay_log(found.log, found.agents, key=key, vetoes=hooks.vetoes)
+        return await replay_log(found.log, found.agents, found.routes, key=key, vetoes=hooks.vetoes)
 
 
 def _say(name: str, report: Report, *, json: bool) -> None:

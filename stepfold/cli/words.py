@@ -12,6 +12,7 @@ from stepfold.events.event import (
     ConversationStopped,
     Event,
     Generated,
+    GenerationAbandoned,
     GenerationFailed,
     GenerationRequested,
     MessageReceived,
@@ -78,7 +79,7 @@ def words(event: Event) -> str:  # noqa: PLR0911, PLR0912
             return event.reason
         case TurnExpired():
             return "its time is used up"
-        case TurnAbandoned() | ConversationStopped():
+        case TurnAbandoned() | ConversationStopped() | GenerationAbandoned():
             return _because(event.reason, event.detail)
         case _:
             assert_never(event)

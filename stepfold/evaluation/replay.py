@@ -6,7 +6,8 @@ made is legal: a fact (a second message, another worker's outcome) may win the r
 and where a log ends the next decision is only pending.
 
     ReplayError
-    └── AgentMissing    the version that a conversation is pinned to is not there
+    ├── AgentMissing    the version that a conversation is pinned to is not there
+    └── RoutesMissing   the routes that a model was chosen by are not there
 """
 
 from __future__ import annotations
@@ -20,16 +21,20 @@ from msgspec import Struct
 
 from stepfold.events.envelope import Draft, Entry, follow
 from stepfold.events.event import ConversationStarted, Event, Unreadable
+from stepfold.events.values import Choice
 from stepfold.events.wire import encode_event
+from stepfold.handlers.choosing import World
 from stepfold.handlers.decide import BY, Veto, decide
 from stepfold.handlers.shell import NOBODY
 from stepfold.handlers.states import Known, advance
 from stepfold.policy.agent import Agent
 from stepfold.projections.conversation import Conversation
+from stepfold.routing import Routes, decode_routes
 from stepfold.streams.archive import Archive, Key, entries
-from stepfold.streams.log import Agents, AgentUnknown, Log
+from stepfold.streams.log import Agents, AgentUnknown, Log, Shelf
 
 START = Known()
+NO_ROUTES: Mapping[str, bytes] = {}
 
 
 class ReplayError(Exception):
@@ -38,6 +43,10 @@ class ReplayError(Exception):
 
 class AgentMissing(ReplayError):
     """The version that a conversation is pinned to is not there."""
+
+
+class RoutesMissing(ReplayError):
+    """The routes that a model was chosen by are not there."""
 
 
 class Report(Struct, frozen=True):
@@ -58,10 +67,20 @@ class Report(Struct, frozen=True):
 
 
 class Replay:
-    """Takes the steps of any number of conversations, each in order; `agents` by digest."""
+    """Takes the steps of any number of conversations, each in order; `agents` and `routes` by
+    digest.
+    """
 
-    def __init__(self, agents: Mapping[str, Agent], *, vetoes: Sequence[Veto] = ()) -> None:
+    def __init__(
+        self,
+        agents: Mapping[str, Agent],
+        routes: Mapping[str, bytes] = NO_ROUTES,
+        *,
+        vetoes: Sequence[Veto] = (),
+    ) -> None:
         self._agents = agents
+        self._routes = routes
+        self._tables: dict[str, Routes] = {"": Routes()}
         self._vetoes = vetoes
         self._known: dict[Key, Known] = {}
         self._entries = self._decisions = self._differences = self._unreadable = 0
@@ -76,11 +95,13 @@ class Replay:
             self._unreadable += isinstance(entry.event, Unreadable)
             if entry.by == BY:
                 self._decisions += 1
-                self._check(before, entry)
+                self._check(before, entry, self._world(entry))
             self._known[entry.key] = advance(before, (entry,))
 
     def report(self) -> Report:
-        pending = sum(len(self._expected(*held)) for held in self._known.items())
+        pending = sum(
+            len(self._expected(key, known, World(key[0]))) for key, known in self._known.items()
+        )
         return Report(
             conversations=len(self._known),
             entries=self._entries,
@@ -96,8 +117,8 @@ class Replay:
         """The state of one conversation after its last step so far."""
         return self._known.get(key, START).state
 
-    def _check(self, before: Known, entry: Entry) -> None:
-        expected = self._expected(entry.key, before)
+    def _check(self, before: Known, entry: Entry, world: World) -> None:
+        expected = self._expected(entry.key, before, world)
         drafts = follow(before.cause, BY, expected[:1]) if before.cause else []
         if drafts and _same(drafts[0], entry):
             return
@@ -105,10 +126,35 @@ class Replay:
         self._differing[entry.key] = None
         self._first = self._first or _diff(drafts[0] if drafts else None, entry, before.state)
 
-    def _expected(self, key: Key, known: Known) -> tuple[Event, ...]:
+    def _world(self, entry: Entry) -> World:
+        """What the decision knew beside the conversation: its choice says it."""
+        found: Choice | None = getattr(entry.event, "choice", None)
+        if found is None:
+            return World(entry.customer)
+        return World(
+            customer=entry.customer,
+            routes=self._table(entry, found.table),
+            table=found.table,
+            hour=found.hour,
+            budget=found.budget,
+            budget_left_usd=found.budget_left_usd,
+        )
+
+    def _table(self, entry: Entry, name: str) -> Routes:
+        if name not in self._tables:
+            if name not in self._routes:
+                raise RoutesMissing(
+                    f"conversation {'/'.join(entry.key)}: the routes {name}, by which step"
+                    f" {entry.position} chose its model, are missing: export the conversation again"
+                    " from the log that ran it, with `stepfold export`"
+                )
+            self._tables[name] = decode_routes(self._routes[name])
+        return self._tables[name]
+
+    def _expected(self, key: Key, known: Known, world: World) -> tuple[Event, ...]:
         state = known.state
         if not state.digest:
-            return decide(NOBODY, state, self._vetoes)
+            return decide(NOBODY, state, self._vetoes, world)
         agent = self._agents.get(state.digest)
         if agent is None:
             have = ", ".join(sorted(self._agents)) or "none"
@@ -117,7 +163,7 @@ class Replay:
                 f" {state.digest} (there: {have}): export the conversation again from the log that"
                 " ran it, with `stepfold export`"
             )
-        return decide(agent, state, self._vetoes)
+        return decide(agent, state, self._vetoes, world)
 
 
 def _same(expected: Draft, entry: Entry) -> bool:
@@ -158,21 +204,31 @@ def _why_none(state: Conversation) -> str:
 
 def replay_archive(archive: Archive, *, vetoes: Sequence[Veto] = ()) -> Report:
     """Every conversation of a file, with the agents of its header."""
-    replay = Replay(archive.agents, vetoes=vetoes)
+    replay = Replay(archive.agents, archive.routes, vetoes=vetoes)
     replay.take(entries(archive))
     return replay.report()
 
 
 async def replay_log(
-    log: Log, agents: Agents, *, key: Key | None = None, vetoes: Sequence[Veto] = ()
+    log: Log,
+    agents: Agents,
+    routes: Shelf,
+    *,
+    key: Key | None = None,
+    vetoes: Sequence[Veto] = (),
 ) -> Report:
     """Every conversation of a log as it is now, or one (customer, conversation)."""
     versions: dict[str, Agent] = {}
-    replay = Replay(versions, vetoes=vetoes)
+    tables: dict[str, bytes] = {}
+    replay = Replay(versions, tables, vetoes=vetoes)
     async for found in _parts(log, key):
         for entry in found:
             if isinstance(entry.event, ConversationStarted):
                 await _fetch(agents, entry.event.digest, versions)
+            found_choice: Choice | None = getattr(entry.event, "choice", None)
+            if found_choice and found_choice.table not in tables:
+                raw = await routes.get(found_choice.table) if found_choice.table else None
+                tables |= {found_choice.table: raw} if raw else {}
         replay.take(found)
     return replay.report()
 

@@ -14,11 +14,18 @@ from msgspec import Struct
 
 from stepfold.events.values import (
     Arguments,
+    Choice,
     Citation,
+    FileRef,
     Finish,
+    Options,
     Part,
     Passage,
+    Price,
     RefusedCitation,
+    Repair,
+    Spend,
+    State,
     Usage,
 )
 
@@ -43,10 +50,15 @@ class MessageReceived(_Event, frozen=True, tag="message.received/1"):
     text: str
     contact: str = ""
     message: str = ""
+    files: tuple[FileRef, ...] = ()
+    language: str = ""
 
 
 class ReasonRequested(_Event, frozen=True, tag="reason.requested/1"):
-    """A model is asked. `heard` messages join its prompt; only `tools` are shown to it."""
+    """A model is asked. `heard` messages join its prompt; only `tools` are shown to it. With
+    `compact` it is shown so many of the last characters, else all. A `shadow` is asked to compare:
+    it sees the first `upto` items of the transcript, and nobody waits for it.
+    """
 
     call: str
     turn: int
@@ -55,10 +67,16 @@ class ReasonRequested(_Event, frozen=True, tag="reason.requested/1"):
     heard: int = 0
     attempt: int = 1
     delay_s: float = 0
+    task: str = "converse"
+    choice: Choice | None = None
+    options: Options | None = None
+    compact: int = 0
+    shadow: bool = False
+    upto: int = 0
 
 
 class Reasoned(_Event, frozen=True, tag="reason.finished/1"):
-    """A model answered."""
+    """A model answered. `first_ms` is when its first words came, 0 where nobody listened."""
 
     call: str
     turn: int
@@ -72,10 +90,16 @@ class Reasoned(_Event, frozen=True, tag="reason.finished/1"):
     cost_usd: Decimal | None = None
     elapsed_ms: float = 0
     attempt: int = 1
+    tier: str = ""
+    state: State | None = None
+    price: Price | None = None
+    first_ms: float = 0
 
 
 class ReasonFailed(_Event, frozen=True, tag="reason.failed/1"):
-    """`reason` is a word of ours (`timeout`, `rate_limit`, ...), `detail` the provider's own."""
+    """`reason` is a word of ours (`timeout`, `rate_limit`, ...), `detail` says more, `body` is the
+    provider's own. What of this attempt was streamed is taken back: `streamed` characters.
+    """
 
     call: str
     turn: int
@@ -88,6 +112,10 @@ class ReasonFailed(_Event, frozen=True, tag="reason.failed/1"):
     cost_usd: Decimal | None = None
     elapsed_ms: float = 0
     attempt: int = 1
+    provider: str = ""
+    body: str = ""
+    price: Price | None = None
+    streamed: int = 0
 
 
 class ToolRequested(_Event, frozen=True, tag="tool.requested/1"):
@@ -159,6 +187,7 @@ class RetrievalReturned(_Event, frozen=True, tag="retrieval.returned/1"):
     turn: int
     passages: tuple[Passage, ...]
     elapsed_ms: float = 0
+    spent: tuple[Spend, ...] = ()
 
 
 class RetrievalFailed(_Event, frozen=True, tag="retrieval.failed/1"):
@@ -168,6 +197,7 @@ class RetrievalFailed(_Event, frozen=True, tag="retrieval.failed/1"):
     turn: int
     reason: str
     elapsed_ms: float = 0
+    spent: tuple[Spend, ...] = ()
 
 
 class ResponseGiven(_Event, frozen=True, tag="response.given/1"):
@@ -188,13 +218,24 @@ class ResponseDelivered(_Event, frozen=True, tag="response.delivered/1"):
 
 
 class GenerationRequested(_Event, frozen=True, tag="generation.requested/1"):
-    """The direct path: `input` to JSON that fits `schema` (a JSON Schema), without a loop."""
+    """The direct path: `input` to JSON that fits `schema` (a JSON Schema), without a loop. A later
+    `attempt` belongs to the `job` that the first one's call names; `repair` is what it must mend.
+    """
 
     call: str
     task: str
     input: Any
     schema: dict[str, Any]
     model: str
+    instructions: str = ""
+    files: tuple[FileRef, ...] = ()
+    job: str = ""
+    attempt: int = 1
+    delay_s: float = 0
+    repair: Repair | None = None
+    repairs: int = 0
+    choice: Choice | None = None
+    options: Options | None = None
 
 
 class Generated(_Event, frozen=True, tag="generation.finished/1"):
@@ -206,10 +247,17 @@ class Generated(_Event, frozen=True, tag="generation.finished/1"):
     usage: Usage | None = None
     cost_usd: Decimal | None = None
     elapsed_ms: float = 0
+    attempt: int = 1
+    provider: str = ""
+    response: str = ""
+    tier: str = ""
+    price: Price | None = None
 
 
 class GenerationFailed(_Event, frozen=True, tag="generation.failed/1"):
-    """It did not; `reason` is a word of ours, `detail` says more."""
+    """It did not; `reason` is a word of ours, `detail` says more, `body` is the provider's own.
+    `output` is what does not fit the schema, when there was any.
+    """
 
     call: str
     reason: str
@@ -218,6 +266,22 @@ class GenerationFailed(_Event, frozen=True, tag="generation.failed/1"):
     usage: Usage | None = None
     cost_usd: Decimal | None = None
     elapsed_ms: float = 0
+    attempt: int = 1
+    retryable: bool = False
+    delay_s: float = 0
+    output: str = ""
+    provider: str = ""
+    response: str = ""
+    body: str = ""
+    price: Price | None = None
+
+
+class GenerationAbandoned(_Event, frozen=True, tag="generation.abandoned/1"):
+    """No attempt of the job `call` gave what was asked for."""
+
+    call: str
+    reason: str
+    detail: str = ""
 
 
 class TurnExpired(_Event, frozen=True, tag="turn.expired/1"):
@@ -232,6 +296,7 @@ class TurnAbandoned(_Event, frozen=True, tag="turn.abandoned/1"):
     turn: int
     reason: str
     detail: str = ""
+    choice: Choice | None = None
 
 
 class TurnCancelled(_Event, frozen=True, tag="turn.cancelled/1"):
@@ -281,6 +346,7 @@ Event = (
     | GenerationRequested
     | Generated
     | GenerationFailed
+    | GenerationAbandoned
     | TurnExpired
     | TurnAbandoned
     | TurnCancelled

@@ -13,6 +13,7 @@ from stepfold.events.event import (
     ConversationStopped,
     Event,
     Generated,
+    GenerationAbandoned,
     GenerationFailed,
     GenerationRequested,
     MessageReceived,
@@ -116,6 +117,7 @@ _STORY: tuple[tuple[str, Event], ...] = (
     ),
     ("generate", Generated("g1", {"language": "German"}, "small-2026-01")),
     ("generate", GenerationFailed("g1", "malformed", "small-2026-01", detail="not JSON")),
+    ("agent", GenerationAbandoned("g1", "malformed", "2 repairs did not help: not JSON")),
     ("timer", TurnExpired(1)),
     ("agent", TurnAbandoned(1, "time", "the turn took longer than 180 s")),
     ("operator", TurnCancelled(1, "the contact closed the window")),
@@ -139,6 +141,7 @@ _CAUSES: dict[type[Event], type[Event]] = {
     ResponseDelivered: ResponseGiven,
     Generated: GenerationRequested,
     GenerationFailed: GenerationRequested,
+    GenerationAbandoned: GenerationFailed,
     TurnExpired: Reasoned,
     TurnAbandoned: TurnExpired,
 }

@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from stepfold.events.values import Part, Passage, Text, ToolCall
+from stepfold.events.values import FileRef, Part, Passage, State, Text, ToolCall
 
 Status = Literal["ok", "failed", "refused", "unknown", "cancelled"]
 NO_OUTCOME = "cancelled: the turn ended before an outcome of this call was seen"
@@ -22,12 +22,14 @@ class Heard(Struct, frozen=True):
     """A contact's message, at the place where a model first heard it."""
 
     text: str
+    files: tuple[FileRef, ...] = ()
 
 
 class Thought(Struct, frozen=True):
-    """A model's turn, its parts in order."""
+    """A model's turn, its parts in order; `state` where its own API must be sent more than that."""
 
     parts: tuple[Part, ...]
+    state: State | None = None
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:
@@ -36,6 +38,12 @@ class Thought(Struct, frozen=True):
     @property
     def text(self) -> str:
         return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def characters(self) -> int:
+        """Of its text and its calls' arguments: what a model would be shown, roughly."""
+        written = sum(len(str(call.arguments)) + len(call.name) for call in self.calls)
+        return written + len(self.text)
 
 
 class Result(Struct, frozen=True):
@@ -46,6 +54,10 @@ class Result(Struct, frozen=True):
     text: str = ""
     status: Status = "ok"
     passages: tuple[Passage, ...] = ()
+
+    @property
+    def characters(self) -> int:
+        return len(self.text) + sum(len(passage.text) for passage in self.passages)
 
 
 Item = Heard | Thought | Result

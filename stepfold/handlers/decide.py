@@ -6,15 +6,19 @@ deciding twice, or after a crash between two appends, gives what is still missin
     an answer with calls             requests each permitted call, refuses the others
     an answer of text only           responds; or asks again if a message is to be merged
     the last tool outcome            asks the model
-    a model failure, retryable       asks the next model on its list
-    a model failure, not retryable   abandons the turn
+    a model failure, retryable       asks the next model on its list, in the end the same again
+    a model failure, not retryable   asks the next model on its route, else abandons the turn
+    a prompt that was too long       asks the same model once more, with less
     a response, an abandoned turn    asks again if a message is still unheard
     any ask at a limit               abandons the turn, with the reason
+    a generation that failed         mends it, asks the next model, or abandons it
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+
+from msgspec.structs import replace
 
 from stepfold.events.citation import refusal
 from stepfold.events.event import (
@@ -29,9 +33,12 @@ from stepfold.events.event import (
     TurnAbandoned,
     TurnCancelled,
 )
-from stepfold.events.values import Citation, Refusal, RefusedCitation, Text, ToolCall
+from stepfold.events.values import Choice, Citation, Refusal, RefusedCitation, Text, ToolCall
+from stepfold.handlers.choosing import World, after, backoff_s, choice, listed, routing_of, shown
+from stepfold.handlers.jobs import next_attempts
 from stepfold.policy.agent import SEARCH, Agent, offered
-from stepfold.projections.conversation import Conversation, Turn
+from stepfold.projections.conversation import OVERFLOW, Conversation, Turn
+from stepfold.routing import Pick, Routing
 
 BY = "agent"
 
@@ -39,70 +46,129 @@ Veto = Callable[[Conversation, Event], str | None]
 """A vetoing hook: why this step must not be taken, or None. Pure, because replay asks it again."""
 
 NOTHING: tuple[Event, ...] = ()
+NOWHERE = World()
 
 
-def decide(agent: Agent, state: Conversation, vetoes: Sequence[Veto] = ()) -> tuple[Event, ...]:
+def decide(
+    agent: Agent, state: Conversation, vetoes: Sequence[Veto] = (), world: World = NOWHERE
+) -> tuple[Event, ...]:
     """The steps that are missing in `state`, in order; empty when it is somebody else's move."""
-    if not state.agent or state.stopped or state.unreadable:
+    if state.stopped or state.unreadable:
         return NOTHING
-    return tuple(_permit(event, state, vetoes) for event in _next(agent, state))
+    missing = _next(agent, state, world) if state.agent else NOTHING
+    missing = (*missing, *next_attempts(state, world))
+    return tuple(_permit(event, state, vetoes) for event in missing)
 
 
-def _next(agent: Agent, state: Conversation) -> tuple[Event, ...]:
+def _next(agent: Agent, state: Conversation, world: World) -> tuple[Event, ...]:
     turn = state.turn
     if turn is None:
-        return _ask(agent, state, Turn(state.turns + 1)) if state.unheard else NOTHING
+        return _ask(agent, state, Turn(state.turns + 1), world) if state.unheard else NOTHING
     if turn.expired:
         return _abandon(turn, "time", f"the turn took longer than {agent.limits.turn_s:g} s")
     if state.unheard and agent.second_message == "supersede":
         return (TurnCancelled(turn.number, "superseded by a newer message"),)
     if turn.thinking:
-        return NOTHING
+        return tuple(_shadows(agent, state, turn, world))
     if turn.failure:
-        return _after_failure(agent, state, turn, turn.failure)
+        return _after_failure(agent, state, turn, turn.failure, world)
     if turn.waiting:
         return tuple(_request(agent, state, turn))
     if turn.answer is None or (state.unheard and agent.second_message == "merge"):
-        return _ask(agent, state, turn)
+        return _ask(agent, state, turn, world)
     return _respond(state, turn, turn.answer)
 
 
-def _ask(
-    agent: Agent, state: Conversation, turn: Turn, *, attempt: int = 1, delay_s: float = 0
-) -> tuple[Event, ...]:
-    limits = agent.limits
-    if attempt == 1 and turn.asks >= limits.steps_max:
+# -- asking -------------------------------------------------------------------------------------
+
+
+def _ask(agent: Agent, state: Conversation, turn: Turn, world: World) -> tuple[Event, ...]:
+    if turn.asks >= agent.limits.steps_max:
         return _abandon(turn, "steps", f"the model was asked {turn.asks} times in this turn")
-    if limits.cost_usd_max is not None and turn.spent_usd >= limits.cost_usd_max:
-        return _abandon(turn, "cost", f"{turn.spent_usd} of {limits.cost_usd_max} USD are spent")
-    if not agent.models:
-        return _abandon(turn, "model", f"agent {agent.name!r} has no model")
-    opens = state.turn is None or agent.second_message == "merge"
-    return (
-        ReasonRequested(
-            call=f"r{state.asked + 1}",
-            turn=turn.number,
-            model=agent.models[(attempt - 1) % len(agent.models)],
-            tools=offered(agent),
-            heard=len(state.unheard) if opens else 0,
-            attempt=attempt,
-            delay_s=delay_s,
-        ),
-    )
+    routing = routing_of(agent, state, world)
+    if spent := _spent(agent, turn, routing, world):
+        return spent
+    if not routing.picks:
+        told = "; ".join((f"{routing.route}: no model fits", *routing.passed))
+        return _abandon(turn, "model", told, choice(routing, None, world, "none fits"))
+    why = choice(routing, routing.picks[0], world, "the first that fits")
+    return (_asked(agent, state, turn, world, routing.picks[0], why),)
+
+
+def _spent(agent: Agent, turn: Turn, routing: Routing, world: World) -> tuple[Event, ...]:
+    """The end of a turn that has no money left, else nothing."""
+    most = agent.limits.cost_usd_max
+    if most is not None and turn.spent_usd >= most:
+        return _abandon(turn, "cost", f"{turn.spent_usd} of {most} USD are spent")
+    if world.budget == "refuse":
+        told = f"{world.budget_left_usd} USD of the budget are left"
+        return _abandon(turn, "budget", told, choice(routing, None, world, "no budget"))
+    return NOTHING
 
 
 def _after_failure(
-    agent: Agent, state: Conversation, turn: Turn, failure: ReasonFailed
+    agent: Agent, state: Conversation, turn: Turn, failure: ReasonFailed, world: World
 ) -> tuple[Event, ...]:
     told = f"{failure.model}: {failure.reason}" + (f": {failure.detail}" if failure.detail else "")
-    if not failure.retryable:
-        return _abandon(turn, "model", told)
-    if turn.attempt >= agent.limits.attempts_max * len(agent.models):
-        return _abandon(turn, "model", f"{turn.attempt} attempts failed, the last: {told}")
-    rounds = turn.attempt // len(agent.models)
-    backoff = agent.limits.backoff_s * 2 ** (rounds - 1) if rounds else 0
-    delay_s = min(max(backoff, failure.delay_s), agent.limits.backoff_s_max)
-    return _ask(agent, state, turn, attempt=turn.attempt + 1, delay_s=delay_s)
+    routing = routing_of(agent, state, world)
+    left = [pick for pick in routing.picks if pick.model not in turn.ruled_out]
+    if not left or (listed(routing) and turn.ruled_out):
+        return _abandon(turn, "model", told, choice(routing, None, world, told))
+    if turn.attempt >= routing.attempts_max * len(routing.picks):
+        detail = f"{turn.attempt} attempts failed, the last: {told}"
+        return _abandon(turn, "model", detail, choice(routing, None, world, told))
+    if spent := _spent(agent, turn, routing, world):
+        return spent
+    pick = after(turn.model, routing.picks, left)
+    compact = state.compact
+    if failure.reason == OVERFLOW and not turn.compacted:
+        compact = max(1, min(state.characters, compact or state.characters) // 2)
+        pick = next((each for each in left if each.model == turn.model), pick)
+    rounds = turn.attempt // len(routing.picks) if compact == state.compact else 0
+    asked_s = failure.delay_s if pick.model == turn.model or listed(routing) else 0
+    why = choice(routing, pick, world, f"after {told}")
+    again = replace(
+        _asked(agent, state, turn, world, pick, why),
+        attempt=turn.attempt + 1,
+        delay_s=backoff_s(agent.limits, rounds, asked_s),
+        compact=compact,
+    )
+    return (again,)
+
+
+def _asked(
+    agent: Agent, state: Conversation, turn: Turn, world: World, pick: Pick, why: Choice | None
+) -> ReasonRequested:
+    opens = state.turn is None or agent.second_message == "merge"
+    return ReasonRequested(
+        call=f"r{state.asked + 1}",
+        turn=turn.number,
+        model=pick.model,
+        tools=shown(agent, world),
+        heard=len(state.unheard) if opens else 0,
+        choice=why,
+        options=pick.options,
+        compact=state.compact,
+    )
+
+
+def _shadows(agent: Agent, state: Conversation, turn: Turn, world: World) -> Iterator[Event]:
+    """Models that are asked beside the one that answers, once for each ask."""
+    if turn.attempt > 1:
+        return
+    routing = routing_of(agent, state, world)
+    for number, pick in enumerate(routing.shadow[turn.shadows :], start=turn.shadows + 1):
+        why = choice(routing, pick, world, "a shadow")
+        yield replace(
+            _asked(agent, state, turn, world, pick, why),
+            call=f"{turn.thinking}s{number}",
+            heard=0,
+            shadow=True,
+            upto=len(state.transcript),
+        )
+
+
+# -- what an answer calls for -------------------------------------------------------------------
 
 
 def _request(agent: Agent, state: Conversation, turn: Turn) -> Iterator[Event]:
@@ -110,7 +176,7 @@ def _request(agent: Agent, state: Conversation, turn: Turn) -> Iterator[Event]:
     for index, call in enumerate(turn.wanted):
         if call.call in turn.settled or call.call in state.open:
             continue
-        why = _forbidden(agent, call, index)
+        why = _forbidden(agent, turn, call, index)
         if why:
             yield ToolRefused(call.call, turn.number, call.name, why)
         elif call.name == SEARCH and SEARCH not in agent.tools:
@@ -125,8 +191,8 @@ def _request(agent: Agent, state: Conversation, turn: Turn) -> Iterator[Event]:
             yield ToolRequested(call.call, turn.number, call.name, call.arguments)
 
 
-def _forbidden(agent: Agent, call: ToolCall, index: int) -> str | None:
-    permitted = offered(agent)
+def _forbidden(agent: Agent, turn: Turn, call: ToolCall, index: int) -> str | None:
+    permitted = tuple(name for name in offered(agent) if name in turn.offered)
     if call.name not in permitted:
         known = ", ".join(permitted) or "none"
         return f"tool {call.name!r} is not allowed for agent {agent.name!r} (allowed: {known})"
@@ -157,8 +223,8 @@ def _check(
     )
 
 
-def _abandon(turn: Turn, reason: str, detail: str) -> tuple[Event, ...]:
-    return (TurnAbandoned(turn.number, reason, detail),)
+def _abandon(turn: Turn, reason: str, detail: str, why: Choice | None = None) -> tuple[Event, ...]:
+    return (TurnAbandoned(turn.number, reason, detail, why),)
 
 
 def _permit(event: Event, state: Conversation, vetoes: Sequence[Veto]) -> Event:

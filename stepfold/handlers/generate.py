@@ -1,9 +1,11 @@
-"""The direct path. One `GenerationRequested` in, JSON that fits its schema or a failure out."""
+"""The direct path. One `GenerationRequested` in, JSON that fits its schema or a failure out.
+
+What a model promises is not believed: every answer is held against the schema here.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+import re
 from typing import Any
 
 import msgspec
@@ -16,74 +18,134 @@ from stepfold.events.event import (
     GenerationRequested,
     Request,
 )
-from stepfold.events.transcript import Heard
+from stepfold.events.transcript import Heard, Thought
+from stepfold.events.values import Text
+from stepfold.handlers.asking import Asker, Failed, Spoken
+from stepfold.handlers.jobs import MALFORMED
 from stepfold.handlers.schema import mismatch
-from stepfold.handlers.worker import since
 from stepfold.policy.agent import Agent
 from stepfold.projections.conversation import Conversation
-from stepfold.providers.model import Model, ModelError, Prompt, Reply
+from stepfold.providers.model import AS_IT_IS, Prompt
+
+OUTPUT_CHARS_MAX = 16_000
+"""What of an answer that does not fit is shown to its model again."""
+_FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n\s*```\s*", re.DOTALL)
 
 
 class Generate:
     by = "generate"
     intent = False
 
-    def __init__(self, models: Mapping[str, Model]) -> None:
-        self._models = models
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
 
     async def run(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
         request = entry.event
         assert isinstance(request, GenerationRequested)
-        model = self._models.get(request.model)
-        if model is None:
-            known = ", ".join(sorted(self._models)) or "none"
-            detail = f"model {request.model!r} is not set up in this worker (known: {known})"
-            return self.failed(request, "model_unknown", detail, retryable=False)
-        begin = time.perf_counter()
-        try:
-            reply = await model.reply(_prompt(request))
-        except ModelError as error:
-            return self.failed(request, error.reason, str(error), retryable=error.retryable)
-        return _outcome(request, reply, since(begin))
+        told = await self._asker.ask(
+            entry, request.model, prompt(request), turn=0, attempt=request.attempt
+        )
+        return _failed(request, told) if isinstance(told, Failed) else _outcome(request, told)
 
     def forbid(self, request: Request, agent: Agent) -> Event | None:
         return None
 
     def failed(self, request: Request, reason: str, detail: str, *, retryable: bool) -> Event:
         assert isinstance(request, GenerationRequested)
-        return GenerationFailed(request.call, reason, request.model, detail)
+        return GenerationFailed(
+            call=request.call,
+            reason=reason,
+            model=request.model,
+            detail=detail,
+            attempt=request.attempt,
+            retryable=retryable,
+        )
 
 
-def _prompt(request: GenerationRequested) -> Prompt:
+def prompt(request: GenerationRequested) -> Prompt:
+    """The task and its input; after an answer that did not fit, that and what was wrong with it."""
     text = request.input if isinstance(request.input, str) else _json(request.input)
-    told = f"Task: {request.task}. Answer with JSON only, fitting this schema:"
+    told = request.instructions or f"Task: {request.task}."
+    heard = Heard(text, request.files)
+    repair = request.repair
+    mended = (Thought((Text(repair.output or "(nothing)"),)), _mend(repair.why)) if repair else ()
     return Prompt(
-        instructions=f"{told}\n{_json(request.schema)}",
+        instructions=f"{told}\n\nAnswer with JSON only, fitting this schema:\n"
+        + _json(request.schema),
         tools=(),
-        transcript=(Heard(text),),
+        transcript=(heard, *mended),
         call=request.call,
+        options=request.options or AS_IT_IS,
+        schema=request.schema,
     )
 
 
-def _outcome(request: GenerationRequested, reply: Reply, elapsed_ms: float) -> Event:
-    model = reply.model or request.model
-    try:
-        output = msgspec.json.decode(reply.text)
-    except msgspec.DecodeError as error:
-        why: str | None = f"not JSON: {error}"
-    else:
-        why = mismatch(output, request.schema)
-    if why:
-        return GenerationFailed(
+def _mend(why: str) -> Heard:
+    return Heard(f"That does not fit the schema: {why}\nAnswer again, with the whole JSON only.")
+
+
+def _outcome(request: GenerationRequested, told: Spoken) -> Event:
+    reply = told.reply
+    text = reply.all_text()
+    output, why = _read(text, request.schema)
+    if why is None:
+        return Generated(
             call=request.call,
-            reason="malformed",
-            model=model,
-            detail=why,
+            output=output,
+            model=reply.model or request.model,
             usage=reply.usage,
             cost_usd=reply.cost_usd,
-            elapsed_ms=elapsed_ms,
+            elapsed_ms=told.elapsed_ms,
+            attempt=request.attempt,
+            provider=reply.provider,
+            response=reply.response,
+            tier=reply.tier,
+            price=reply.price,
         )
-    return Generated(request.call, output, model, reply.usage, reply.cost_usd, elapsed_ms)
+    return GenerationFailed(
+        call=request.call,
+        reason=MALFORMED,
+        model=reply.model or request.model,
+        detail=why if reply.finish in (None, "stop") else f"{why} (finish: {reply.finish})",
+        usage=reply.usage,
+        cost_usd=reply.cost_usd,
+        elapsed_ms=told.elapsed_ms,
+        attempt=request.attempt,
+        retryable=True,
+        output=text[:OUTPUT_CHARS_MAX],
+        provider=reply.provider,
+        response=reply.response,
+        price=reply.price,
+    )
+
+
+def _read(text: str, schema: dict[str, Any]) -> tuple[Any, str | None]:
+    """(the JSON in `text`, why it does not fit); models like to fence what they were asked for."""
+    fenced = _FENCED.fullmatch(text)
+    try:
+        output = msgspec.json.decode(fenced[1] if fenced else text)
+    except msgspec.DecodeError as error:
+        return None, f"not JSON: {error}" if text.strip() else "the answer is empty"
+    return output, mismatch(output, schema)
+
+
+def _failed(request: GenerationRequested, told: Failed) -> GenerationFailed:
+    error = told.error
+    return GenerationFailed(
+        call=request.call,
+        reason=error.reason,
+        model=request.model,
+        detail=str(error),
+        usage=error.usage,
+        cost_usd=told.cost_usd,
+        elapsed_ms=told.elapsed_ms,
+        attempt=request.attempt,
+        retryable=error.retryable,
+        delay_s=error.delay_s,
+        provider=told.provider,
+        body=error.body,
+        price=told.price,
+    )
 
 
 def _json(value: Any) -> str:

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
+
+from msgspec.structs import replace
 
 from stepfold.events.envelope import Entry
 from stepfold.events.event import Event, ReasonFailed, ReasonRequested, Request
+from stepfold.handlers.asking import Asker, Failed
 from stepfold.handlers.prompt import prompt, reasoned
-from stepfold.handlers.worker import since
 from stepfold.policy.agent import Agent
+from stepfold.policy.toolspec import ToolSpec
 from stepfold.projections.conversation import Conversation
-from stepfold.providers.model import Model, ModelError
+
+NO_SPECS: Mapping[str, ToolSpec] = {}
 
 
 class Reason:
+    """`specs` are what models are told of the tools."""
+
     by = "reason"
     intent = False
 
-    def __init__(self, models: Mapping[str, Model]) -> None:
-        self._models = models
+    def __init__(self, asker: Asker, specs: Mapping[str, ToolSpec] = NO_SPECS) -> None:
+        self._asker = asker
+        self._specs = specs
 
     async def run(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
         request = entry.event
         assert isinstance(request, ReasonRequested)
-        model = self._models.get(request.model)
-        if model is None:
-            known = ", ".join(sorted(self._models)) or "none"
-            detail = f"model {request.model!r} is not set up in this worker (known: {known})"
-            return self.failed(request, "model_unknown", detail, retryable=True)
-        begin = time.perf_counter()
-        try:
-            reply = await model.reply(prompt(agent, state, request))
-        except ModelError as error:
-            return _failed(request, error, begin)
-        return reasoned(request, reply, elapsed_ms=since(begin))
+        asked = prompt(agent, state, request, self._specs)
+        turn, attempt = request.turn, request.attempt
+        told = await self._asker.ask(entry, request.model, asked, turn=turn, attempt=attempt)
+        if isinstance(told, Failed):
+            return _failed(request, told)
+        answer = reasoned(request, told.reply, elapsed_ms=told.elapsed_ms)
+        return replace(answer, first_ms=told.first_ms) if told.first_ms else answer
 
     def forbid(self, request: Request, agent: Agent) -> Event | None:
         return None
@@ -52,7 +54,8 @@ class Reason:
         )
 
 
-def _failed(request: ReasonRequested, error: ModelError, begin: float) -> ReasonFailed:
+def _failed(request: ReasonRequested, told: Failed) -> ReasonFailed:
+    error = told.error
     return ReasonFailed(
         call=request.call,
         turn=request.turn,
@@ -61,6 +64,12 @@ def _failed(request: ReasonRequested, error: ModelError, begin: float) -> Reason
         detail=str(error),
         retryable=error.retryable,
         delay_s=error.delay_s,
-        elapsed_ms=since(begin),
+        usage=error.usage,
+        cost_usd=told.cost_usd,
+        elapsed_ms=told.elapsed_ms,
         attempt=request.attempt,
+        provider=told.provider,
+        body=error.body,
+        price=told.price,
+        streamed=told.streamed,
     )

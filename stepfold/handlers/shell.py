@@ -24,6 +24,7 @@ from stepfold.events.event import (
     TurnExpired,
     Unreadable,
 )
+from stepfold.handlers.choosing import World
 from stepfold.handlers.decide import BY, Veto, decide
 from stepfold.handlers.patience import Patience
 from stepfold.handlers.states import Known, States, advance
@@ -42,6 +43,9 @@ HOLD_S = 0.2
 HOLDS_MAX = 10_000
 """How often a start or an outcome is tried again while the log is away, before it is given back."""
 BACKOFF_S_MAX = 30.0
+
+WorldOf = Callable[[str, str, str], World]
+"""What a decision knows beside the conversation: of customer, conversation and agent, now."""
 
 NOBODY = Agent(name="", models=())
 """The agent of a conversation that has none: a generation is not part of a loop."""
@@ -66,6 +70,7 @@ class Shell:
         vetoes: Sequence[Veto] = (),
         desk: Desk | None = None,
         grace_s: float = 0,
+        world: WorldOf | None = None,
     ) -> None:
         self._log = steps
         self._agents = agents
@@ -75,6 +80,7 @@ class Shell:
         self._name = name
         self._clock = clock
         self._vetoes = vetoes
+        self._world = world or _no_routes
         self._desk = desk or Desk(clock)
         self._states = States(steps)
         self._pinned: dict[str, Agent] = {}
@@ -172,10 +178,14 @@ class Shell:
         """Append what is missing, one step after the other, until it is somebody else's move."""
         for _ in range(ROUNDS_MAX):
             agent = await self._agent(known)
-            events = decide(agent, known.state, self._vetoes)
-            if not events or known.cause is None:
+            if known.cause is None:
                 return known
-            drafts = follow(known.cause, BY, events[:1])
+            cause = known.cause
+            world = self._world(cause.customer, cause.conversation, known.state.agent)
+            events = decide(agent, known.state, self._vetoes, world)
+            if not events:
+                return known
+            drafts = follow(cause, BY, events[:1])
             await self._set_timer(agent, known, drafts[0])
             known, _ = await self._append(known, drafts)
         raise Later(BUSY_S, f"lost {ROUNDS_MAX} races in one conversation")
@@ -315,3 +325,7 @@ class Shell:
             log.error("conversation %s/%s is stopped: %s", *entry.key, reason)
             return
         raise Later(BUSY_S, f"lost {ROUNDS_MAX} races in one conversation")
+
+
+def _no_routes(customer: str, conversation: str, agent: str) -> World:
+    return World(customer)

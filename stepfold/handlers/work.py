@@ -79,7 +79,7 @@ class Desk:
         return None
 
     def _wait_until_due(self, entry: Entry, request: Request) -> None:
-        if not isinstance(request, ReasonRequested) or not request.delay_s:
+        if not isinstance(request, ReasonRequested | GenerationRequested) or not request.delay_s:
             return
         wait_s = (entry.at + timedelta(seconds=request.delay_s) - self._clock()).total_seconds()
         if wait_s > 0:
@@ -130,6 +130,8 @@ class Desk:
 def is_over(known: Known, request: Request) -> bool:
     """Does nobody wait for this request any more? Its turn ended, or another one runs."""
     if isinstance(request, GenerationRequested):
+        return False
+    if isinstance(request, ReasonRequested) and request.shadow:
         return False
     turn = known.state.turn
     return turn is None or turn.number != request.turn

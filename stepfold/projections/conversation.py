@@ -19,6 +19,7 @@ from stepfold.events.event import (
     ConversationStopped,
     Event,
     Generated,
+    GenerationAbandoned,
     GenerationFailed,
     GenerationRequested,
     MessageReceived,
@@ -51,11 +52,16 @@ PASSAGES_MAX = 256
 MESSAGES_MAX = 64
 """How many of the last message ids are remembered, to hear a repeated one only once."""
 
+OVERFLOW = "context_overflow"
+"""The reason of a failure that a shorter prompt may mend."""
 ZERO = Decimal(0)
 
 
 class Turn(Struct, frozen=True):
-    """The running turn. `thinking` is the call of the open ask; `wanted` what its answer called."""
+    """The running turn. `thinking` is the call of the open ask; it goes to `model`, has `offered`
+    these tools and has so many `shadows`. `wanted` is what its answer called.
+    `ruled_out` are the models that cannot do this ask; `compacted` says that its prompt was cut.
+    """
 
     number: int
     asks: int = 0
@@ -67,19 +73,41 @@ class Turn(Struct, frozen=True):
     failure: ReasonFailed | None = None
     spent_usd: Decimal = ZERO
     expired: bool = False
+    model: str = ""
+    offered: tuple[str, ...] = ()
+    shadows: int = 0
+    ruled_out: frozenset[str] = frozenset()
+    compacted: bool = False
 
     @property
     def waiting(self) -> bool:
         return any(call.call not in self.settled for call in self.wanted)
 
 
+class Job(Struct, frozen=True):
+    """A generation without its end: the latest attempt, and how that failed. `ruled_out` are the
+    models that cannot do it.
+    """
+
+    request: GenerationRequested
+    failure: GenerationFailed | None = None
+    ruled_out: frozenset[str] = frozenset()
+
+
 class Conversation(Struct, frozen=True):
     """`open` holds every request without its outcome, of any turn; `begun` the tools that started.
 
     `turns` and `asked` count what there has been, so that the next turn and call can be named.
+    `characters` is how much of it a model would be shown, of which the last `compact` are when that
+    is not 0; `files` says whether an image or a document is among it.
     """
 
     agent: str = ""
+    channel: str = ""
+    language: str = ""
+    characters: int = 0
+    compact: int = 0
+    files: bool = False
     digest: str = ""
     origin: str = ""
     transcript: tuple[Item, ...] = ()
@@ -88,6 +116,7 @@ class Conversation(Struct, frozen=True):
     turns: int = 0
     asked: int = 0
     open: Mapping[str, Request] = {}
+    jobs: Mapping[str, Job] = {}
     begun: frozenset[str] = frozenset()
     passages: tuple[Passage, ...] = ()
     messages: tuple[str, ...] = ()
@@ -117,8 +146,10 @@ def evolve(state: Conversation, event: Event) -> Conversation:  # noqa: PLR0911,
             return _reasoned(state, event)
         case ReasonFailed():
             return _reason_failed(state, event)
-        case ToolRequested() | RetrievalRequested() | GenerationRequested():
+        case ToolRequested() | RetrievalRequested():
             return replace(state, open={**state.open, event.call: event})
+        case GenerationRequested():
+            return _generate(state, event)
         case ToolStarted():
             return replace(state, begun=state.begun | ({event.call} & state.open.keys()))
         case (
@@ -131,7 +162,9 @@ def evolve(state: Conversation, event: Event) -> Conversation:  # noqa: PLR0911,
         ):
             return _settle(state, event)
         case Generated() | GenerationFailed():
-            return _spend(_close(state, event.call), event.cost_usd)
+            return _generated(state, event)
+        case GenerationAbandoned():
+            return replace(state, jobs=_without(state.jobs, event.call))
         case ResponseGiven():
             return _respond(state, event)
         case TurnExpired():
@@ -153,20 +186,36 @@ def evolve(state: Conversation, event: Event) -> Conversation:  # noqa: PLR0911,
 def _start(state: Conversation, event: ConversationStarted) -> Conversation:
     if state.agent:
         return state
-    return replace(state, agent=event.agent, digest=event.digest, origin=event.origin)
+    return replace(
+        state,
+        agent=event.agent,
+        digest=event.digest,
+        origin=event.origin,
+        channel=event.channel,
+    )
 
 
 def _hear(state: Conversation, event: MessageReceived) -> Conversation:
     if event.message in state.messages:
         return state
     messages = (*state.messages, event.message)[-MESSAGES_MAX:] if event.message else state.messages
-    return replace(state, unheard=(*state.unheard, Heard(event.text)), messages=messages)
+    return replace(
+        state,
+        unheard=(*state.unheard, Heard(event.text, event.files)),
+        messages=messages,
+        language=event.language or state.language,
+        characters=state.characters + len(event.text),
+        files=state.files or bool(event.files),
+    )
 
 
 def _ask(state: Conversation, event: ReasonRequested) -> Conversation:
+    if event.shadow:
+        return _shadow(state, event)
     turn = state.turn
     if turn is None or turn.number != event.turn:
         turn = Turn(event.turn)
+    again = event.attempt > 1
     heard, unheard = state.unheard[: event.heard], state.unheard[event.heard :]
     return replace(
         state,
@@ -177,13 +226,26 @@ def _ask(state: Conversation, event: ReasonRequested) -> Conversation:
             asks=turn.asks + (event.attempt == 1),
             attempt=event.attempt,
             thinking=event.call,
+            model=event.model,
+            offered=event.tools,
+            shadows=turn.shadows if again else 0,
+            ruled_out=turn.ruled_out if again else frozenset(),
+            compacted=again and (turn.compacted or event.compact != state.compact),
             spent_usd=turn.spent_usd,
             expired=turn.expired,
         ),
         turns=event.turn,
         asked=state.asked + 1,
+        compact=event.compact,
         open={**state.open, event.call: event},
     )
+
+
+def _shadow(state: Conversation, event: ReasonRequested) -> Conversation:
+    state = replace(state, open={**state.open, event.call: event})
+    if state.turn is None or state.turn.number != event.turn:
+        return state
+    return replace(state, turn=replace(state.turn, shadows=state.turn.shadows + 1))
 
 
 def _reasoned(state: Conversation, event: Reasoned) -> Conversation:
@@ -191,7 +253,8 @@ def _reasoned(state: Conversation, event: Reasoned) -> Conversation:
     state = _spend(_close(state, event.call), event.cost_usd, turn=event.turn)
     if not mine:
         return state
-    thought = Thought(event.parts)
+    thought = Thought(event.parts, event.state)
+    state = replace(state, characters=state.characters + thought.characters)
     if not thought.calls:
         return _in_turn(state, event.turn, thinking="", answer=event)
     state = replace(state, transcript=(*state.transcript, thought))
@@ -201,7 +264,38 @@ def _reasoned(state: Conversation, event: Reasoned) -> Conversation:
 def _reason_failed(state: Conversation, event: ReasonFailed) -> Conversation:
     mine = state.turn is not None and state.turn.thinking == event.call
     state = _spend(_close(state, event.call), event.cost_usd, turn=event.turn)
-    return _in_turn(state, event.turn, thinking="", failure=event) if mine else state
+    if not mine or state.turn is None:
+        return state
+    may = event.retryable or (event.reason == OVERFLOW and not state.turn.compacted)
+    ruled_out = state.turn.ruled_out if may else state.turn.ruled_out | {state.turn.model}
+    return _in_turn(state, event.turn, thinking="", failure=event, ruled_out=ruled_out)
+
+
+def _generate(state: Conversation, event: GenerationRequested) -> Conversation:
+    job = state.jobs.get(event.job or event.call)
+    now = Job(event, ruled_out=job.ruled_out if job else frozenset())
+    return replace(
+        state,
+        open={**state.open, event.call: event},
+        jobs={**state.jobs, event.job or event.call: now},
+    )
+
+
+def _generated(state: Conversation, event: Generated | GenerationFailed) -> Conversation:
+    request = state.open.get(event.call)
+    state = _spend(_close(state, event.call), event.cost_usd)
+    if not isinstance(request, GenerationRequested):
+        return state
+    name = request.job or request.call
+    if isinstance(event, Generated):
+        return replace(state, jobs=_without(state.jobs, name))
+    job = state.jobs[name]
+    ruled_out = job.ruled_out if event.retryable else job.ruled_out | {request.model}
+    return replace(state, jobs={**state.jobs, name: Job(request, event, ruled_out)})
+
+
+def _without(jobs: Mapping[str, Job], name: str) -> Mapping[str, Job]:
+    return {key: job for key, job in jobs.items() if key != name}
 
 
 def _settle(state: Conversation, event: ToolOutcome) -> Conversation:
@@ -218,6 +312,7 @@ def _settle(state: Conversation, event: ToolOutcome) -> Conversation:
         _close(state, event.call),
         transcript=transcript,
         passages=(state.passages + result.passages)[-PASSAGES_MAX:],
+        characters=state.characters + result.characters,
         begun=state.begun - {event.call},
     )
     if turn is None or not wanted:
@@ -268,7 +363,10 @@ def _respond(state: Conversation, event: ResponseGiven) -> Conversation:
     if turn is not None and turn.number != event.turn:
         return state
     answer = turn.answer if turn else None
-    thought = Thought(answer.parts if answer else (Text(event.text, event.citations),))
+    if answer is None:
+        thought = Thought((Text(event.text, event.citations),))
+    else:
+        thought = Thought(answer.parts, answer.state)
     return replace(state, transcript=(*state.transcript, thought), turn=None)
 
 

@@ -143,7 +143,7 @@ class Sentence(Struct, frozen=True):
 class ExtractiveModel:
     async def reply(self, prompt: Prompt, /) -> Reply:
         results = [result for result in prompt.results if result.name == "search"]
-        if not results and "search" in prompt.tools:
+        if not results and prompt.offers("search"):
             call = Call("search", {"query": prompt.question})
             return _reply(prompt, Reply(calls=(call,)))
         if not results:

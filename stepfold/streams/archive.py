@@ -2,6 +2,7 @@
 of `after`. A position in a file is the number of the step's line, `after` is the one before it.
 
     {"agent": {...}}                                     a version that a conversation is pinned to
+    {"routes": {...}}                                    a table that a model was chosen by
     {"missing": "sha256:..."}                            one that the log itself never kept
     {"customer", "conversation", "id", "at", "event", "cause", "by", "trace"}      a step
     {"customer", "conversation", "kind", "raw", "at"}    a payload that is none, in base64
@@ -34,7 +35,7 @@ from stepfold.events.names import EventError, split_subject, step_subject, token
 from stepfold.events.steps import Stored
 from stepfold.events.wire import decode
 from stepfold.policy.agent import Agent, decode_agent, digest, encode_agent
-from stepfold.streams.log import Agents, AgentUnknown, Log, chain
+from stepfold.streams.log import Agents, AgentUnknown, Log, Shelf, chain, shelf_digest
 
 Key = tuple[str, str]
 
@@ -57,16 +58,19 @@ class _Stem(Struct):
 
 
 _OURS = frozenset({"customer", "conversation", "kind", "broken", "raw"})
+_TABLE = re.compile(rb'"table":"(sha256:[0-9a-f]{64})"')
 _TYPE = re.compile(rb'\s*\{\s*"type"\s*:\s*"([^"/\\]*)')
 _stem = msgspec.json.Decoder(_Stem)
 _fields = msgspec.json.Decoder(dict[str, Raw])
 _encoder = msgspec.json.Encoder()
 
 
-async def export(log: Log, agents: Agents, *, key: Key | None = None) -> AsyncIterator[bytes]:
+async def export(
+    log: Log, agents: Agents, routes: Shelf, *, key: Key | None = None
+) -> AsyncIterator[bytes]:
     """The lines of the whole log as it is now, or of one conversation (customer, conversation)."""
     after, last = await _range(log, key)
-    async for line in _headers(log, agents, after, last, key):
+    async for line in _headers(log, agents, routes, after, last, key):
         yield line
     writer = _Writer()
     async for batch in _batches(log, after, last, key):
@@ -84,14 +88,26 @@ async def _range(log: Log, key: Key | None) -> tuple[int, int]:
 
 
 async def _headers(
-    log: Log, agents: Agents, after: int, last: int, key: Key | None
+    log: Log, agents: Agents, routes: Shelf, after: int, last: int, key: Key | None
 ) -> AsyncIterator[bytes]:
     pinned: set[str] = set()
     async for batch in _batches(log, after, last, key):
-        for name in filter(None, map(_pin, batch)):
-            if name not in pinned:
+        for stored in batch:
+            name = _pin(stored)
+            if name and name not in pinned:
                 pinned.add(name)
                 yield await _header(agents, name)
+            table = table_of(stored.payload)
+            if table and table not in pinned:
+                pinned.add(table)
+                raw = await routes.get(table)
+                yield _encoder.encode({"routes": Raw(raw)} if raw else {"missing": table}) + b"\n"
+
+
+def table_of(payload: bytes) -> str:
+    """The digest of the routes that this step's choice was made by; empty when there is none."""
+    found = _TABLE.search(payload) if b'"table":' in payload else None
+    return found.group(1).decode() if found else ""
 
 
 async def _header(agents: Agents, name: str) -> bytes:
@@ -237,13 +253,14 @@ _stray_line = msgspec.json.Decoder(_StrayLine)
 
 
 class Archive:
-    """A file of steps, read line by line each time it is gone through. `agents` by digest;
-    `missing` are the versions that are known to be lost.
+    """A file of steps, read line by line each time it is gone through. `agents` and `routes` by
+    digest; `missing` are the versions that are known to be lost.
     """
 
     def __init__(self, source: Path | Sequence[bytes], name: str) -> None:
         self.name = name
         self.agents: dict[str, Agent] = {}
+        self.routes: dict[str, bytes] = {}
         self.missing: set[str] = set()
         self._source = source
         self._headers = 0
@@ -282,10 +299,12 @@ class Archive:
             if name == "agent":
                 agent = decode_agent(bytes(raw))
                 self.agents[digest(agent)] = agent
+            elif name == "routes":
+                self.routes[shelf_digest(bytes(raw))] = bytes(raw)
             elif name == "missing":
                 self.missing.add(msgspec.json.decode(raw, type=str))
             else:
-                self._refuse(number, f"unknown header {name!r} (known: agent, missing)")
+                self._refuse(number, f"unknown header {name!r} (known: agent, routes, missing)")
         except msgspec.DecodeError as error:
             self._refuse(number, f"not a header {name!r}: {error}")
         return True
@@ -302,7 +321,7 @@ class Archive:
                 return Line(key, _subject(*key, form.kind), form.at, raw=form.raw)
             return self._step(number, _step_line.decode(line), fields)
         except (msgspec.DecodeError, EventError) as error:
-            if len(fields) == 1 and fields.keys() <= {"agent", "missing"}:
+            if len(fields) == 1 and fields.keys() <= {"agent", "routes", "missing"}:
                 self._refuse(number, "a header after the first step: keep archives in files apart")
             self._refuse(number, f"not a step: {error}")
 

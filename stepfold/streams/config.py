@@ -4,6 +4,7 @@ steps    steps.<customer>.<conversation>.<noun>.<verb>    the log
 agents   agents.<digest>                                  every version of every agent
 timers   timers.set.<customer>.<conversation>.<turn>      durable timers, and
          timers.due.<customer>.<conversation>.<turn>      those that have fired
+shelves  shelves.<what>.<digest>, .current                every version of what is configured
 dead     dead.<customer>.<conversation>                   steps that could not be handled
 blobs    (object store)                                   payloads over BLOB_BYTES, by digest
 """
@@ -23,6 +24,9 @@ must be told too: `sync_interval: always`). `replicas`: after two of three serve
 STEPS = "steps"
 AGENTS = "agents"
 TIMERS = "timers"
+SHELVES = "shelves"
+ROUTES = "shelves.routes"
+BUDGETS = "shelves.budgets"
 DEAD = "dead"
 BLOBS = "blobs"
 
@@ -51,6 +55,7 @@ class Stream(Struct, frozen=True):
 STREAMS = (
     Stream(STEPS, ("steps.>",), compressed=True),
     Stream(AGENTS, ("agents.>",), last_only=True),
+    Stream(SHELVES, ("shelves.>",), last_only=True),
     Stream(TIMERS, ("timers.>",), schedules=True),
     Stream(DEAD, ("dead.>",)),
 )

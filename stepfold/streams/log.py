@@ -10,6 +10,7 @@ Every append is fenced: it goes only right after the position that was read. Err
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -95,6 +96,32 @@ class Agents(Protocol):
 
 class AgentUnknown(LogError):
     """No agent with this digest was ever kept in this log."""
+
+
+class Shelf(Protocol):
+    """Every version of one thing that is configured, as JSON, by the digest of its bytes; and which
+    one is current.
+    """
+
+    async def put(self, raw: bytes) -> str:
+        """Keep this version; returns its digest."""
+        ...
+
+    async def get(self, digest: str) -> bytes | None:
+        """The version with this digest; None when it was never kept."""
+        ...
+
+    async def appoint(self, raw: bytes) -> str:
+        """Keep this version, and make it the current one."""
+        ...
+
+    async def appointed(self) -> bytes | None:
+        """The current version; None when there never was one."""
+        ...
+
+
+def shelf_digest(raw: bytes) -> str:
+    return "sha256:" + hashlib.sha256(raw).hexdigest()
 
 
 class Timers(Protocol):

@@ -11,7 +11,15 @@ from stepfold.events.names import split_subject
 from stepfold.events.steps import Stored
 from stepfold.events.wire import decode, encode, subject
 from stepfold.policy.agent import Agent, digest
-from stepfold.streams.log import BATCH, NOWHERE, AgentUnknown, LogConflict, Tail, chain
+from stepfold.streams.log import (
+    BATCH,
+    NOWHERE,
+    AgentUnknown,
+    LogConflict,
+    Tail,
+    chain,
+    shelf_digest,
+)
 
 Clock = Callable[[], datetime]
 
@@ -120,6 +128,26 @@ class MemoryAgents:
         if digest not in self._agents:
             raise AgentUnknown(f"no agent with digest {digest} was ever kept in this log")
         return self._agents[digest]
+
+
+class MemoryShelf:
+    def __init__(self) -> None:
+        self._versions: dict[str, bytes] = {}
+        self._current: bytes | None = None
+
+    async def put(self, raw: bytes) -> str:
+        self._versions[shelf_digest(raw)] = raw
+        return shelf_digest(raw)
+
+    async def get(self, digest: str) -> bytes | None:
+        return self._versions.get(digest)
+
+    async def appoint(self, raw: bytes) -> str:
+        self._current = raw
+        return await self.put(raw)
+
+    async def appointed(self) -> bytes | None:
+        return self._current
 
 
 class MemoryTimers:

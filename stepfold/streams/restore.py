@@ -16,7 +16,7 @@ from stepfold.events.envelope import Entry
 from stepfold.events.event import Unreadable
 from stepfold.events.wire import decode
 from stepfold.streams.archive import Archive, ArchiveError, Key, Line, entries
-from stepfold.streams.log import Agents, Log, LogConflict
+from stepfold.streams.log import Agents, Log, LogConflict, Shelf
 
 
 class ConversationDiffers(ArchiveError):
@@ -45,7 +45,7 @@ class Restored(Struct, frozen=True):
     strays: int
 
 
-async def restore(archive: Archive, log: RestorableLog, agents: Agents) -> Restored:
+async def restore(archive: Archive, log: RestorableLog, agents: Agents, routes: Shelf) -> Restored:
     """Append an archive's steps to a log, each as it was: id, time, cause, author and event.
 
     The whole file is checked before anything is written. What is there already is skipped, so that
@@ -55,6 +55,8 @@ async def restore(archive: Archive, log: RestorableLog, agents: Agents) -> Resto
     there = await _compare(archive, log)
     for agent in archive.agents.values():
         await agents.put(agent)
+    for table in archive.routes.values():
+        await routes.put(table)
     done: Counter[Key] = Counter()
     last: dict[Key, int] = {}
     skipped = strays = 0

@@ -8,23 +8,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from msgspec import Struct
-
 from stepfold.events.values import Arguments
+from stepfold.policy.toolspec import ToolSpec
+
+__all__ = ["Function", "FunctionTool", "Tool", "ToolError", "ToolSpec"]
 
 Function = Callable[[Arguments, str], Awaitable[Any]]
 
 
 class ToolError(Exception):
     """The tool did not do what was asked; the message is for the model."""
-
-
-class ToolSpec(Struct, frozen=True):
-    """`parameters` is a JSON Schema of the arguments, checked before the tool runs."""
-
-    name: str
-    description: str = ""
-    parameters: dict[str, Any] = {}
 
 
 class Tool(Protocol):

@@ -32,7 +32,7 @@ from stepfold.events.event import (
 from stepfold.events.values import Refusal, Text, ToolCall, Usage
 from stepfold.policy.agent import digest
 from stepfold.streams.archive import export, load
-from stepfold.streams.memory import MemoryAgents, MemoryLog
+from stepfold.streams.memory import MemoryAgents, MemoryLog, MemoryShelf
 from stepfold.streams.restore import ConversationDiffers
 
 CHATS = Path(__file__).parent / "data" / "chats.jsonl"
@@ -362,7 +362,7 @@ def test_a_template_with_an_unknown_key_is_refused() -> None:
 async def test_an_imported_log_replays_without_a_difference() -> None:
     log, agents = await imported(CHATS)
 
-    report = await replay_log(log, agents)
+    report = await replay_log(log, agents, MemoryShelf())
 
     assert (report.conversations, report.differences, report.pending) == (3, 0, 0), report.first
 
@@ -447,7 +447,7 @@ async def held(log: MemoryLog) -> dict[str, Counter[str]]:
 async def test_the_airline_conversations_are_held_whole_and_replay() -> None:
     log, agents = await imported(AIRLINE)
 
-    report = await replay_log(log, agents)
+    report = await replay_log(log, agents, MemoryShelf())
 
     assert (report.conversations, report.differences, report.model_calls) == (100, 0, 0)
     assert (report.pending, report.unreadable) == (0, 0)
@@ -458,7 +458,7 @@ async def test_the_airline_conversations_are_held_whole_and_replay() -> None:
 async def test_the_airline_conversations_survive_an_export() -> None:
     log, agents = await imported(AIRLINE)
 
-    archive = load([line async for line in export(log, agents)])
+    archive = load([line async for line in export(log, agents, MemoryShelf())])
 
     assert [stored.payload for stored in archive] == [stored.payload for stored in log.steps]
     assert len(archive.agents) == 1

@@ -45,8 +45,10 @@ def test_every_recorded_log_decides_again_what_it_decided(path: Path) -> None:
 async def test_a_log_is_replayed_with_the_agents_it_keeps() -> None:
     arrangement = await conversed()
 
-    whole = await replay_log(arrangement.log, arrangement.agents)
-    one = await replay_log(arrangement.log, arrangement.agents, key=("acme", "c1"))
+    whole = await replay_log(arrangement.log, arrangement.agents, arrangement.routes)
+    one = await replay_log(
+        arrangement.log, arrangement.agents, arrangement.routes, key=("acme", "c1")
+    )
 
     assert (whole.conversations, whole.entries) == (2, len(arrangement.log.steps))
     assert (one.conversations, one.differences) == (1, 0)
@@ -141,7 +143,7 @@ async def test_a_version_that_the_store_never_kept_is_named() -> None:
     await arrangement.start(AGENT)
 
     with pytest.raises(AgentMissing, match=digest(AGENT)):
-        await replay_log(arrangement.log, MemoryAgents())
+        await replay_log(arrangement.log, MemoryAgents(), arrangement.routes)
 
 
 async def test_vetoes_are_asked_again() -> None:
@@ -150,8 +152,10 @@ async def test_vetoes_are_asked_again() -> None:
 
     arrangement = await conversed(vetoes=(no_search,))
 
-    with_it = await replay_log(arrangement.log, arrangement.agents, vetoes=(no_search,))
-    without = await replay_log(arrangement.log, arrangement.agents)
+    with_it = await replay_log(
+        arrangement.log, arrangement.agents, arrangement.routes, vetoes=(no_search,)
+    )
+    without = await replay_log(arrangement.log, arrangement.agents, arrangement.routes)
 
     assert with_it.differences == 0, with_it.first
     assert without.differences == 2
@@ -191,7 +195,9 @@ async def test_what_was_said_is_quoted_whole_however_it_is_written() -> None:
     await arrangement.start(AGENT, "C-1:x")
     await arrangement.say("Hi", "C-1:x")
     await arrangement.run_to_rest()
-    archive = load([line async for line in export(arrangement.log, arrangement.agents)])
+    archive = load(
+        [line async for line in export(arrangement.log, arrangement.agents, arrangement.routes)]
+    )
 
     made = as_test(archive, log="../logs/it's.jsonl")
 

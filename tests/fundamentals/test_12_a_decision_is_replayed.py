@@ -16,6 +16,6 @@ async def test_every_decision_follows_again_from_the_steps_before_it() -> None:
     await arrangement.say("When does the branch open?")
     await arrangement.run_to_rest()
 
-    report = await replay_log(arrangement.log, arrangement.agents)
+    report = await replay_log(arrangement.log, arrangement.agents, arrangement.routes)
 
     assert (report.decisions, report.differences, report.model_calls) == (4, 0, 0)

@@ -478,7 +478,12 @@ def test_an_answer_that_is_there_is_given_even_at_the_limit_of_cost() -> None:
 def test_an_agent_without_a_model_says_so() -> None:
     steps = Given(replace(AGENT, models=())).when(HELLO)
 
-    assert steps == (TurnAbandoned(1, "model", "agent 'help-desk' has no model"),)
+    (step,) = steps
+    assert isinstance(step, TurnAbandoned)
+    assert (step.reason, step.detail) == (
+        "model",
+        "no route for task 'converse' (known: none): no model fits",
+    )
 
 
 @pytest.mark.parametrize("moment", range(4))

@@ -28,7 +28,7 @@ def test_a_model_is_shown_the_instructions_and_what_was_heard() -> None:
 def test_only_the_tools_of_the_request_are_shown_whatever_the_agent_has_today() -> None:
     shown = prompt(AGENT, STATE, replace(ASKED, tools=("search",)))
 
-    assert shown.tools == ("search",)
+    assert [tool.name for tool in shown.tools] == ["search"]
 
 
 def test_a_reply_becomes_the_outcome_of_its_request() -> None:

@@ -16,6 +16,7 @@ from stepfold.events.event import (
     ConversationStarted,
     ConversationStopped,
     Event,
+    GenerationFailed,
     GenerationRequested,
     MessageReceived,
     Reasoned,
@@ -716,9 +717,10 @@ async def test_a_generation_gives_json_that_fits_its_schema() -> None:
 async def test_a_generation_that_does_not_fit_says_why(
     reply: Reply | Exception, reason: str, detail: str
 ) -> None:
-    _, failed = await generated(reply)
+    _, failed, *_ = await generated(reply)
 
-    assert getattr(failed, "reason", None) == reason
+    assert isinstance(failed, GenerationFailed)
+    assert failed.reason == reason
     assert detail in getattr(failed, "detail", "")
 
 

@@ -24,6 +24,7 @@ from stepfold.events.event import (
     ToolUnknown,
     TurnCancelled,
 )
+from stepfold.handlers.asking import Asker
 from stepfold.handlers.generate import Generate
 from stepfold.handlers.reason import Reason
 from stepfold.handlers.retrieve import Retrieve
@@ -96,7 +97,7 @@ def test_what_one_process_has_in_hand_it_does_not_take_twice() -> None:
 
 
 async def test_an_outcome_stays_at_the_desk_until_it_is_recorded() -> None:
-    desk, worker = Desk(Clock()), Reason({})
+    desk, worker = Desk(Clock()), Reason(Asker({}))
     made = await desk.run(worker, entry(ASKED), ASKED, THINKING, AGENT, now(THINKING))
 
     assert desk.outcome(worker, entry(ASKED), ASKED, THINKING, 2) is made
@@ -109,11 +110,11 @@ async def test_an_outcome_stays_at_the_desk_until_it_is_recorded() -> None:
 def test_a_request_that_is_wanted_and_due_is_to_run() -> None:
     desk = Desk(Clock())
 
-    assert desk.outcome(Reason({}), entry(ASKED), ASKED, THINKING, DELIVERIES_MAX) is None
+    assert desk.outcome(Reason(Asker({})), entry(ASKED), ASKED, THINKING, DELIVERIES_MAX) is None
 
 
 def test_a_request_whose_turn_is_over_does_not_run() -> None:
-    outcome = Desk(Clock()).outcome(Reason({}), entry(ASKED), ASKED, OVER, 1)
+    outcome = Desk(Clock()).outcome(Reason(Asker({})), entry(ASKED), ASKED, OVER, 1)
 
     assert isinstance(outcome, ReasonFailed)
     assert (outcome.reason, outcome.detail) == ("over", "its turn was over before it began")
@@ -127,11 +128,11 @@ def test_a_request_waits_exactly_until_it_is_due() -> None:
     desk = Desk(clock)
 
     with pytest.raises(Later) as raised:
-        desk.outcome(Reason({}), recorded, later, THINKING, 1)
+        desk.outcome(Reason(Asker({})), recorded, later, THINKING, 1)
     clock.wait_until(recorded.at + timedelta(seconds=10))
 
     assert 9.9 < raised.value.delay_s < 12.01
-    assert desk.outcome(Reason({}), recorded, later, THINKING, 2) is None
+    assert desk.outcome(Reason(Asker({})), recorded, later, THINKING, 2) is None
 
 
 @pytest.mark.parametrize("request_of", [ASKED, LOOK_UP, RETRIEVAL])
@@ -152,7 +153,7 @@ async def test_a_model_that_nobody_waits_for_any_more_is_not_waited_for() -> Non
     desk = Desk(Clock(), watch_s=0.001)
 
     outcome = await desk.run(
-        Reason({"scripted": model}), entry(ASKED), ASKED, THINKING, AGENT, now(OVER)
+        Reason(Asker({"scripted": model})), entry(ASKED), ASKED, THINKING, AGENT, now(OVER)
     )
 
     assert isinstance(outcome, ReasonFailed)
@@ -169,7 +170,7 @@ async def test_the_watch_goes_on_while_the_log_is_away() -> None:
             raise look
         return look
 
-    worker = Reason({"scripted": Stuck()})
+    worker = Reason(Asker({"scripted": Stuck()}))
     outcome = await Desk(Clock(), watch_s=0.001).run(
         worker, entry(ASKED), ASKED, THINKING, AGENT, refresh
     )
@@ -187,7 +188,7 @@ async def test_a_tool_that_has_started_is_not_interrupted_by_a_cancel() -> None:
 
 async def test_work_that_takes_too_long_may_be_tried_again() -> None:
     outcome = await Desk(Clock()).run(
-        Reason({"scripted": Stuck()}), entry(ASKED), ASKED, THINKING, QUICK, now(THINKING)
+        Reason(Asker({"scripted": Stuck()})), entry(ASKED), ASKED, THINKING, QUICK, now(THINKING)
     )
 
     assert isinstance(outcome, ReasonFailed)
@@ -195,7 +196,7 @@ async def test_work_that_takes_too_long_may_be_tried_again() -> None:
 
 
 async def test_a_model_that_is_not_set_up_here_is_named_with_those_that_are() -> None:
-    worker = Reason({"small": Stuck(), "large": Stuck()})
+    worker = Reason(Asker({"small": Stuck(), "large": Stuck()}))
 
     outcome = await worker.run(entry(ASKED), THINKING.state, AGENT)
 
@@ -208,11 +209,11 @@ async def test_a_model_that_is_not_set_up_here_is_named_with_those_that_are() ->
 async def test_a_generation_by_a_model_that_is_not_set_up_here_says_so() -> None:
     request = GenerationRequested("g1", "sort", "x", {}, "ghost")
 
-    outcome = await Generate({}).run(entry(request), THINKING.state, AGENT)
+    outcome = await Generate(Asker({})).run(entry(request), THINKING.state, AGENT)
 
-    assert outcome == GenerationFailed(
-        "g1", "model_unknown", "ghost", "model 'ghost' is not set up in this worker (known: none)"
-    )
+    assert isinstance(outcome, GenerationFailed)
+    assert (outcome.reason, outcome.model) == ("model_unknown", "ghost")
+    assert outcome.detail == "model 'ghost' is not set up in this worker (known: none)"
 
 
 async def test_a_search_in_an_unknown_collection_has_failed() -> None:

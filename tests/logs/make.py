@@ -115,7 +115,9 @@ def _spec(name: str) -> ToolSpec:
 
 
 async def _lines(arrangement: Arrangement) -> bytes:
-    return b"".join([line async for line in export(arrangement.log, arrangement.agents)])
+    return b"".join(
+        [line async for line in export(arrangement.log, arrangement.agents, arrangement.routes)]
+    )
 
 
 async def main(folder: Path) -> None:

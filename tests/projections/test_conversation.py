@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -172,13 +173,18 @@ def test_only_the_last_message_ids_are_remembered() -> None:
     assert len(replay([many[0]], state).unheard) == MESSAGES_MAX + 2
 
 
+def turn(number: int, **has: Any) -> Turn:
+    """As it stands after an ask of the kit's."""
+    return Turn(number, model=ASKED.model, offered=ASKED.tools, **has)
+
+
 # -- asking -------------------------------------------------------------------------------------
 
 
 def test_an_ask_opens_a_turn() -> None:
     state = replay(THINKING)
 
-    assert state.turn == Turn(1, asks=1, attempt=1, thinking="r1")
+    assert state.turn == turn(1, asks=1, attempt=1, thinking="r1")
     assert (state.turns, state.asked) == (1, 1)
     assert state.open == {"r1": ASKED}
 
@@ -189,7 +195,7 @@ def test_asks_of_a_turn_are_counted_without_further_attempts() -> None:
 
     state = replay([*WAITING, RETURNED, ASKED_AGAIN, failed, again])
 
-    assert state.turn == Turn(1, asks=2, attempt=2, thinking="r3")
+    assert state.turn == Turn(1, asks=2, attempt=2, thinking="r3", model="scripted")
     assert (state.turns, state.asked) == (1, 3)
 
 
@@ -198,14 +204,14 @@ def test_the_next_turn_begins_afresh() -> None:
 
     state = replay([*THINKING, priced, RESPONDED, SECOND, ASKED_NEXT])
 
-    assert state.turn == Turn(2, asks=1, attempt=1, thinking="r2")
+    assert state.turn == turn(2, asks=1, attempt=1, thinking="r2")
     assert (state.turns, state.asked) == (2, 2)
 
 
 def test_a_turn_that_takes_over_from_a_running_one_begins_afresh() -> None:
     state = replay([*WAITING, TurnExpired(1), SECOND, ASKED_NEXT])
 
-    assert state.turn == Turn(2, asks=1, attempt=1, thinking="r2")
+    assert state.turn == turn(2, asks=1, attempt=1, thinking="r2")
 
 
 def test_an_ask_keeps_what_the_turn_has_spent_and_that_it_expired() -> None:
@@ -213,7 +219,7 @@ def test_an_ask_keeps_what_the_turn_has_spent_and_that_it_expired() -> None:
 
     state = replay([*THINKING, called, LOOK_UP, RETURNED, TurnExpired(1), ASKED_AGAIN])
 
-    assert state.turn == Turn(1, 2, 1, "r2", spent_usd=CENT, expired=True)
+    assert state.turn == turn(1, asks=2, attempt=1, thinking="r2", spent_usd=CENT, expired=True)
 
 
 # -- answers ------------------------------------------------------------------------------------
@@ -232,7 +238,7 @@ def test_an_answer_with_calls_waits_for_them() -> None:
 def test_an_answer_of_text_is_said_only_when_it_is_given() -> None:
     before, after = replay([*THINKING, ANSWERED]), replay([*THINKING, ANSWERED, RESPONDED])
 
-    assert before.turn == Turn(1, asks=1, attempt=1, answer=ANSWERED)
+    assert before.turn == turn(1, asks=1, attempt=1, answer=ANSWERED)
     assert before.transcript == (Heard(HELLO.text),)
     assert after.transcript == (Heard(HELLO.text), Thought(ANSWERED.parts))
     assert after.turn is None
@@ -255,7 +261,7 @@ def test_a_failure_is_the_turns_until_it_asks_again() -> None:
 
     state = replay([*THINKING, failed])
 
-    assert state.turn == Turn(1, asks=1, attempt=1, failure=failed)
+    assert state.turn == turn(1, asks=1, attempt=1, failure=failed)
     assert state.open == {}
 
 

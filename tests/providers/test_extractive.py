@@ -9,6 +9,7 @@ import pytest
 from stepfold.events.citation import refusal
 from stepfold.events.transcript import Heard, Item, Result, Thought
 from stepfold.events.values import Passage, ToolCall
+from stepfold.policy import ToolSpec
 from stepfold.providers.extractive import (
     NO_ANSWER,
     NOTHING_TO_SEARCH,
@@ -34,7 +35,8 @@ PASSAGES = (passage(REFUNDS, "Refunds"), passage(EXPORT, "Export"))
 
 
 def prompt(question: str, *items: Item, tools: tuple[str, ...] = ("search",)) -> Prompt:
-    return Prompt(instructions="", tools=tools, transcript=(Heard(question), *items), call="r1")
+    shown = tuple(map(ToolSpec, tools))
+    return Prompt(instructions="", tools=shown, transcript=(Heard(question), *items), call="r1")
 
 
 def searched(question: str, passages: tuple[Passage, ...]) -> tuple[Item, ...]:

@@ -17,7 +17,7 @@ from stepfold.events.steps import Stored
 from stepfold.policy.agent import Agent, digest
 from stepfold.streams.archive import ArchiveError, LineRefused, entries, export, load
 from stepfold.streams.log import LogConflict
-from stepfold.streams.memory import MemoryAgents, MemoryLog
+from stepfold.streams.memory import MemoryAgents, MemoryLog, MemoryShelf
 from stepfold.streams.restore import ConversationDiffers, Restored, restore
 from stepfold.testing import Clock
 
@@ -46,13 +46,13 @@ async def interleaved() -> tuple[MemoryLog, MemoryAgents]:
 
 
 async def lines(log: MemoryLog, agents: MemoryAgents) -> list[bytes]:
-    return [line async for line in export(log, agents)]
+    return [line async for line in export(log, agents, MemoryShelf())]
 
 
 async def again(made: Iterable[bytes]) -> list[bytes]:
     """The same lines after a stay in another log."""
     log, agents = MemoryLog(lambda: LATER), MemoryAgents()
-    await restore(load(made), log, agents)
+    await restore(load(made), log, agents, MemoryShelf())
     return await lines(log, agents)
 
 
@@ -92,7 +92,7 @@ async def test_the_versions_that_conversations_are_pinned_to_come_first() -> Non
 
 async def test_one_conversation_is_exported_alone_with_its_own_version() -> None:
     log, agents = await interleaved()
-    archive = load([line async for line in export(log, agents, key=("acme", "c2"))])
+    archive = load([line async for line in export(log, agents, MemoryShelf(), key=("acme", "c2"))])
 
     assert list(archive.agents) == [digest(OTHER)]
     assert [(entry.conversation, entry.position, entry.after) for entry in entries(archive)] == [
@@ -103,7 +103,7 @@ async def test_one_conversation_is_exported_alone_with_its_own_version() -> None
 
 async def test_a_conversation_that_is_not_there_is_not_exported() -> None:
     with pytest.raises(ArchiveError, match="acme/c9 is not in this log"):
-        await anext(aiter(export(MemoryLog(), MemoryAgents(), key=("acme", "c9"))))
+        await anext(aiter(export(MemoryLog(), MemoryAgents(), MemoryShelf(), key=("acme", "c9"))))
 
 
 async def test_a_version_that_was_never_kept_is_named_as_missing() -> None:
@@ -117,7 +117,7 @@ async def test_a_version_that_was_never_kept_is_named_as_missing() -> None:
 
 async def test_what_is_appended_while_a_log_is_exported_waits_for_the_next_export() -> None:
     log, agents = await interleaved()
-    exported = aiter(export(log, agents))
+    exported = aiter(export(log, agents, MemoryShelf()))
     begun = [await anext(exported)]
     await say(log, "c3", MessageReceived("late"))
 
@@ -177,7 +177,7 @@ async def test_a_step_without_the_fence_stays_unreadable_wherever_it_is_restored
     log.inject("steps.acme.c1.message.received", STRANGE["a known step"].replace(b":5", b":1"))
     made = await lines(log, agents)
     target = MemoryLog()
-    await restore(load(made), target, MemoryAgents())
+    await restore(load(made), target, MemoryAgents(), MemoryShelf())
 
     stranger = (await target.read("acme", "c1"))[-1]
 
@@ -191,7 +191,7 @@ async def test_a_message_in_no_conversation_is_kept_in_the_file_and_counted() ->
     log.inject("steps.a cme.c1.message.received", b"{}")
     archive = load(await lines(log, agents))
 
-    restored = await restore(archive, MemoryLog(), MemoryAgents())
+    restored = await restore(archive, MemoryLog(), MemoryAgents(), MemoryShelf())
 
     assert kept(archive) == kept(log.steps)
     assert restored == Restored(conversations=2, steps=5, there=0, strays=1)
@@ -209,7 +209,7 @@ WRONG = {
     b'{"customer":"acme","conv': "the line ends in the middle: the file was cut off",
     b"{'a': 1}": "invalid JSON",
     b"[]": "not a JSON object",
-    b'{"agnet":{}}': r"unknown header 'agnet' \(known: agent, missing\)",
+    b'{"agnet":{}}': r"unknown header 'agnet' \(known: agent, routes, missing\)",
     b'{"agent":{"instructions":"x"}}': "not a header 'agent': .*`name`",
     b'{"missing":1}': "not a header 'missing'",
     b'{"customer":"acme","conversation":"c1"}': "not a step: .*`id`",
@@ -243,7 +243,7 @@ async def test_a_file_is_read_to_its_end_before_anything_is_written() -> None:
     target = MemoryLog()
 
     with pytest.raises(LineRefused):
-        await restore(load([*made, made[-1][:-9]]), target, MemoryAgents())
+        await restore(load([*made, made[-1][:-9]]), target, MemoryAgents(), MemoryShelf())
 
     assert target.steps == []
 
@@ -254,9 +254,9 @@ async def test_a_file_is_read_to_its_end_before_anything_is_written() -> None:
 async def test_restoring_twice_adds_nothing() -> None:
     log, agents = await interleaved()
     archive, target = load(await lines(log, agents)), MemoryLog()
-    await restore(archive, target, MemoryAgents())
+    await restore(archive, target, MemoryAgents(), MemoryShelf())
 
-    restored = await restore(archive, target, MemoryAgents())
+    restored = await restore(archive, target, MemoryAgents(), MemoryShelf())
 
     assert restored == Restored(conversations=2, steps=0, there=5, strays=0)
     assert kept(target.steps) == kept(log.steps)
@@ -267,9 +267,9 @@ async def test_a_second_run_finishes_what_the_first_began(done: int) -> None:
     log, agents = await interleaved()
     made = await lines(log, agents)
     target = MemoryLog()
-    await restore(load(made[: 2 + done]), target, MemoryAgents())
+    await restore(load(made[: 2 + done]), target, MemoryAgents(), MemoryShelf())
 
-    restored = await restore(load(made), target, MemoryAgents())
+    restored = await restore(load(made), target, MemoryAgents(), MemoryShelf())
 
     assert restored == Restored(conversations=2, steps=5 - done, there=done, strays=0)
     assert kept(target.steps) == kept(log.steps)
@@ -280,7 +280,7 @@ async def test_a_conversation_goes_behind_the_steps_of_others() -> None:
     target = MemoryLog()
     await say(target, "c7", MessageReceived("first here"))
 
-    await restore(load(await lines(log, agents)), target, MemoryAgents())
+    await restore(load(await lines(log, agents)), target, MemoryAgents(), MemoryShelf())
 
     chained = [(entry.position, entry.after) for entry in await target.read("acme", "c1")]
     assert chained == [(2, 0), (3, 2), (5, 3)]
@@ -292,7 +292,7 @@ async def test_a_conversation_with_other_steps_is_refused_before_anything_is_wri
     await say(target, "c2", MessageReceived("another"))
 
     with pytest.raises(ConversationDiffers, match=r"acme/c2 is already in the log.*step 1"):
-        await restore(load(await lines(log, agents)), target, MemoryAgents())
+        await restore(load(await lines(log, agents)), target, MemoryAgents(), MemoryShelf())
 
     assert len(target.steps) == 1
 
@@ -312,7 +312,7 @@ async def test_somebody_who_appends_meanwhile_stops_the_restoring() -> None:
     log, agents = await interleaved()
 
     with pytest.raises(LogConflict, match=r"acme/c1: somebody appended after step 2"):
-        await restore(load(await lines(log, agents)), Contested(), MemoryAgents())
+        await restore(load(await lines(log, agents)), Contested(), MemoryAgents(), MemoryShelf())
 
 
 class Forgetful(MemoryLog):
@@ -330,6 +330,6 @@ async def test_a_lost_acknowledgement_does_no_harm() -> None:
     log.inject("steps.acme.c2.message.received", b"no JSON")
     target = Forgetful()
 
-    await restore(load(await lines(log, agents)), target, MemoryAgents())
+    await restore(load(await lines(log, agents)), target, MemoryAgents(), MemoryShelf())
 
     assert kept(target.steps) == kept(log.steps)

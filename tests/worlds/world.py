@@ -24,6 +24,7 @@ from stepfold.events.event import (
     TurnCancelled,
 )
 from stepfold.events.wire import decode
+from stepfold.handlers.asking import Asker
 from stepfold.handlers.generate import Generate
 from stepfold.handlers.reason import Reason
 from stepfold.handlers.retrieve import Retrieve
@@ -89,10 +90,10 @@ class Process:
             doubles.WorldAgents(self),
             doubles.WorldTimers(self),
             {
-                "reason.requested": Reason(models),
+                "reason.requested": Reason(Asker(models)),
                 "tool.requested": RunTool(tools),
                 "retrieval.requested": Retrieve(doubles.WorldKnowledge(self)),
-                "generation.requested": Generate(models),
+                "generation.requested": Generate(Asker(models)),
             },
             name=name,
             clock=clock,

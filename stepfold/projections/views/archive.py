@@ -26,7 +26,7 @@ from stepfold.projections.views.errors import ArchiveRefused
 BLOCK_BYTES = 4 * 1024 * 1024
 """How much is looked through for newlines at a time; more does not stay in the cache."""
 
-_HEADER = re.compile(r'\s*(\{\s*"(agent|missing)"\s*:|$)')
+_HEADER = re.compile(r'\s*(\{\s*"(agent|routes|missing)"\s*:|$)')
 _TYPE = re.compile(rb'\s*\{\s*"type"\s*:\s*"([^"/\\]*)')
 _NEWLINE = 10
 _SHORT = 16

@@ -6,6 +6,7 @@ from stepfold.streams.jetstream.log import JetStreamLog
 from stepfold.streams.jetstream.message import Message, Pulse, acknowledge, give_back, place
 from stepfold.streams.jetstream.prepare import awaited, prepare, prepare_consumer
 from stepfold.streams.jetstream.pull import Handle, Pull
+from stepfold.streams.jetstream.shelf import JetStreamShelf
 from stepfold.streams.jetstream.timers import JetStreamTimers
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Handle",
     "JetStreamAgents",
     "JetStreamLog",
+    "JetStreamShelf",
     "JetStreamTimers",
     "Message",
     "Pull",
