@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 
 from stepfold.handlers.asking import Asker
+from stepfold.handlers.budgets import Keeper
 from stepfold.handlers.decide import Veto
 from stepfold.handlers.generate import Generate
 from stepfold.handlers.inbox import Inbox
@@ -35,10 +36,11 @@ from stepfold.providers.model import Model
 from stepfold.providers.scripted import PROVIDER as SCRIPTED
 from stepfold.settings import Settings
 from stepfold.streams import jetstream
-from stepfold.streams.config import ACK_WAIT_S, ROUTES, SHELVES, STEPS, TIMERS
+from stepfold.streams.config import ACK_WAIT_S, BUDGETS, ROUTES, SHELVES, STEPS, TIMERS
 from stepfold.streams.jetstream import (
     Connection,
     JetStreamAgents,
+    JetStreamBalances,
     JetStreamLog,
     JetStreamShelf,
     JetStreamTimers,
@@ -46,6 +48,7 @@ from stepfold.streams.jetstream import (
 from stepfold.streams.lanes import Lanes
 from stepfold.streams.memory import utc_now
 from stepfold.streams.server import embedded
+from stepfold.streams.tokens import Tokens
 from stepfold.tools.tool import Tool
 
 TIMER = "timer"
@@ -82,6 +85,8 @@ class Opened(Struct, frozen=True):
     agents: JetStreamAgents
     timers: JetStreamTimers
     routes: JetStreamShelf
+    budgets: JetStreamShelf
+    balances: JetStreamBalances
 
     async def inbox(self, agent: Agent | None = None) -> Inbox:
         """An inbox whose new conversations are pinned to this version of `agent`, else of the one
@@ -134,6 +139,8 @@ async def _connected(url: str, settings: Settings) -> AsyncIterator[Opened]:
             agents=JetStreamAgents(client),
             timers=JetStreamTimers(client),
             routes=JetStreamShelf(client, SHELVES, ROUTES),
+            budgets=JetStreamShelf(client, SHELVES, BUDGETS),
+            balances=JetStreamBalances(client),
         )
 
 
@@ -152,20 +159,23 @@ async def working(
     """
     roles = tuple(roles)
     name = name or process_name()
-    worlds = Worlds(found.routes, utc_now)
+    tokens = Tokens(found.client)
+    keeper = Keeper(found.budgets, found.balances, found.log, utc_now)
+    worlds = Worlds(found.routes, utc_now, keeper)
+    await keeper.look()
     await worlds.look()
     shell = Shell(
         found.log,
         found.agents,
         found.timers,
-        workers(parts),
+        workers(parts, tokens, keeper),
         name=name,
         clock=utc_now,
         vetoes=parts.vetoes,
         grace_s=TIMER_GRACE_S,
         world=worlds,
     )
-    looking = asyncio.create_task(worlds.keep())
+    looking = [asyncio.create_task(each.keep()) for each in (worlds, keeper)]
     lanes = Lanes(found.client, pulse_s=ack_wait_s / 3)
     for lane in (role for role in roles if role in LANES):
         await _prepare(found, lane, LANES[lane], ack_wait_s)
@@ -176,11 +186,13 @@ async def working(
         )
         lanes.mount_timers(TIMER, shell.fire)
     try:
-        await lanes.start()
-        async with _observing(found, parts.observers, name):
-            yield shell
+        async with tokens.serving():
+            await lanes.start()
+            async with _observing(found, parts.observers, name):
+                yield shell
     finally:
-        looking.cancel()
+        for each in looking:
+            each.cancel()
         try:
             await lanes.stop()
         finally:
@@ -235,10 +247,12 @@ def misfit(agent: Agent, parts: Parts) -> str | None:
     return None
 
 
-def workers(parts: Parts) -> dict[str, Worker]:
+def workers(
+    parts: Parts, tokens: Tokens | None = None, keeper: Keeper | None = None
+) -> dict[str, Worker]:
     """One worker per kind of request."""
     models: dict[str, Model] = {EXTRACTIVE: ExtractiveModel(), **parts.models}
-    asker = Asker(models)
+    asker = Asker(models, tokens=tokens, keeper=keeper)
     specs = {name: tool.spec for name, tool in parts.tools.items()}
     return {
         "reason.requested": Reason(asker, specs),

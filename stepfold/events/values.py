@@ -166,6 +166,13 @@ class Repair(Struct, frozen=True):
     why: str
 
 
+class Delta(Struct, frozen=True):
+    """What a model says, as it says it. Never in the log."""
+
+    kind: Literal["text", "thinking"]
+    text: str
+
+
 Effort = Literal["", "none", "minimal", "low", "medium", "high", "max"]
 BudgetStep = Literal["", "warn", "cheaper", "read_only", "refuse"]
 

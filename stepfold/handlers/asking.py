@@ -18,11 +18,20 @@ from stepfold.events.envelope import Entry
 from stepfold.events.traces import traceparent
 from stepfold.events.transcript import Heard
 from stepfold.events.values import FileRef, Price, Usage
+from stepfold.handlers.budgets import BudgetRefused, Keeper
+from stepfold.handlers.decide import BUDGET
 from stepfold.handlers.worker import since
-from stepfold.providers.model import Delta, Hear, Model, ModelError, Prompt, Reply
+from stepfold.providers.model import Delta, Hear, Model, ModelError, ModelFailed, Prompt, Reply
 from stepfold.providers.models import NoPrices, Prices, find
 
 NO_PRICES = NoPrices()
+UNSEEN = frozenset({"timeout", "cut", "unreachable", "malformed"})
+"""Reasons of failures that a provider may have charged for."""
+TOKEN_CHARS = 3
+"""Characters of a token, at least."""
+FILE_TOKENS = 3_000
+OUTPUT_TOKENS = 2_000
+"""What an answer may have that has no limit of its own: what is held for it."""
 
 
 class Files(Protocol):
@@ -74,16 +83,48 @@ class Asker:
         prices: Prices = NO_PRICES,
         files: Files | None = None,
         tokens: Tokens | None = None,
+        keeper: Keeper | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._models = models
         self._prices = prices
         self._files = files
         self._tokens = tokens
+        self._keeper = keeper
         self._clock = clock
 
     async def ask(
-        self, entry: Entry, name: str, prompt: Prompt, *, turn: int, attempt: int
+        self, entry: Entry, name: str, prompt: Prompt, *, turn: int, attempt: int, agent: str = ""
+    ) -> Spoken | Failed:
+        """The money for it is held meanwhile. An answer that never came may have cost something."""
+        if self._keeper is None or not self._keeper.any:
+            return await self._ask(entry, name, prompt, turn, attempt)
+        try:
+            estimate = self._estimate(name, prompt)
+            await self._keeper.reserve(entry.key, agent, prompt.call, estimate)
+        except BudgetRefused as refused:
+            return Failed(ModelFailed(str(refused), reason=BUDGET), 0)
+        told = await self._ask(entry, name, prompt, turn, attempt)
+        if isinstance(told, Spoken):
+            cost = told.reply.cost_usd
+        else:
+            cost = None if told.error.reason in UNSEEN else told.cost_usd or Decimal(0)
+        await self._keeper.settle(entry.key, agent, prompt.call, cost)
+        return told
+
+    def _estimate(self, name: str, prompt: Prompt) -> Decimal | None:
+        """US dollars, on the high side; a model of our own process costs nothing."""
+        provider, slash, model = name.partition("/")
+        if not slash:
+            return Decimal(0)
+        usage = Usage(
+            input=tokens_of(prompt),
+            output=prompt.options.output_tokens_max or OUTPUT_TOKENS,
+        )
+        return self._price(usage, provider, model)[0]
+
+    async def _ask(
+        self, entry: Entry, name: str, prompt: Prompt, turn: int, attempt: int
     ) -> Spoken | Failed:
         begin = time.perf_counter()
         found = find(self._models, name)
@@ -144,6 +185,15 @@ class Asker:
             usage, provider=provider, model=model, at=self._clock(), tier=tier
         )
         return told or (None, None)
+
+
+def tokens_of(prompt: Prompt) -> int:
+    """The tokens of a prompt, on the high side."""
+    characters = len(prompt.instructions) + len(str(prompt.schema or ""))
+    characters += sum(len(str(spec.parameters)) + len(spec.description) for spec in prompt.tools)
+    for item in prompt.transcript:
+        characters += len(item.text) if isinstance(item, Heard) else item.characters
+    return characters // TOKEN_CHARS + FILE_TOKENS * sum(1 for _ in _files(prompt))
 
 
 class _Listening:

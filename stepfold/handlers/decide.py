@@ -45,6 +45,8 @@ BY = "agent"
 Veto = Callable[[Conversation, Event], str | None]
 """A vetoing hook: why this step must not be taken, or None. Pure, because replay asks it again."""
 
+BUDGET = "budget"
+"""The reason of a call that did not go out, because no budget has room for it."""
 NOTHING: tuple[Event, ...] = ()
 NOWHERE = World()
 
@@ -102,7 +104,7 @@ def _spent(agent: Agent, turn: Turn, routing: Routing, world: World) -> tuple[Ev
         return _abandon(turn, "cost", f"{turn.spent_usd} of {most} USD are spent")
     if world.budget == "refuse":
         told = f"{world.budget_left_usd} USD of the budget are left"
-        return _abandon(turn, "budget", told, choice(routing, None, world, "no budget"))
+        return _abandon(turn, BUDGET, told, choice(routing, None, world, "no budget"))
     return NOTHING
 
 
@@ -113,7 +115,8 @@ def _after_failure(
     routing = routing_of(agent, state, world)
     left = [pick for pick in routing.picks if pick.model not in turn.ruled_out]
     if not left or (listed(routing) and turn.ruled_out):
-        return _abandon(turn, "model", told, choice(routing, None, world, told))
+        reason = failure.reason if failure.reason == BUDGET else "model"
+        return _abandon(turn, reason, told, choice(routing, None, world, told))
     if turn.attempt >= routing.attempts_max * len(routing.picks):
         detail = f"{turn.attempt} attempts failed, the last: {told}"
         return _abandon(turn, "model", detail, choice(routing, None, world, told))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
 from stepfold.events.event import Reasoned, ReasonRequested
 from stepfold.events.transcript import Heard, Item, Result
 from stepfold.events.values import Part, Passage, ToolCall
+from stepfold.handlers.citing import cited
 from stepfold.policy.agent import SEARCH, Agent
 from stepfold.policy.toolspec import SEARCH_SPEC, ToolSpec
 from stepfold.projections.conversation import Conversation
@@ -81,11 +82,19 @@ def _cut(result: Result, room: int) -> Result:
     return replace(result, text=text, passages=tuple(passages))
 
 
-def reasoned(request: ReasonRequested, reply: Reply, *, elapsed_ms: float) -> Reasoned:
-    """The reply as an event. Calls get our own names: providers repeat theirs."""
+def reasoned(
+    request: ReasonRequested,
+    reply: Reply,
+    *,
+    elapsed_ms: float,
+    passages: Sequence[Passage] = (),
+) -> Reasoned:
+    """The reply as an event. Calls get our own names: providers repeat theirs; citations get their
+    places in what was retrieved.
+    """
     parts: list[Part] = []
     number = 0
-    for part in reply.all_parts():
+    for part in cited(reply.all_parts(), passages):
         if isinstance(part, ToolCall):
             number += 1
             parts.append(replace(part, call=f"{request.call}.{number}"))

@@ -32,10 +32,12 @@ class Reason:
         assert isinstance(request, ReasonRequested)
         asked = prompt(agent, state, request, self._specs)
         turn, attempt = request.turn, request.attempt
-        told = await self._asker.ask(entry, request.model, asked, turn=turn, attempt=attempt)
+        told = await self._asker.ask(
+            entry, request.model, asked, turn=turn, attempt=attempt, agent=agent.name
+        )
         if isinstance(told, Failed):
             return _failed(request, told)
-        answer = reasoned(request, told.reply, elapsed_ms=told.elapsed_ms)
+        answer = reasoned(request, told.reply, elapsed_ms=told.elapsed_ms, passages=state.passages)
         return replace(answer, first_ms=told.first_ms) if told.first_ms else answer
 
     def forbid(self, request: Request, agent: Agent) -> Event | None:

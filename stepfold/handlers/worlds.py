@@ -6,7 +6,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 
+from stepfold.events.values import BudgetStep
+from stepfold.handlers.budgets import Keeper
 from stepfold.handlers.choosing import World
 from stepfold.routing import Routes, decode_routes
 from stepfold.streams.log import LogUnavailable, Shelf, shelf_digest
@@ -19,16 +22,28 @@ log = logging.getLogger("stepfold.worlds")
 class Worlds:
     """Call it for the world of one conversation, now."""
 
-    def __init__(self, routes: Shelf, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, routes: Shelf, clock: Callable[[], datetime], keeper: Keeper | None = None
+    ) -> None:
         self._shelf = routes
         self._clock = clock
+        self._keeper = keeper
         self._raw: bytes | None = None
         self._routes = Routes()
         self._table = ""
 
     def __call__(self, customer: str, conversation: str, agent: str) -> World:
+        budget: BudgetStep = ""
+        left: Decimal | None = None
+        if self._keeper is not None and self._keeper.any:
+            budget, left = self._keeper.step(customer, conversation, agent)
         return World(
-            customer=customer, routes=self._routes, table=self._table, hour=self._clock().hour
+            customer=customer,
+            routes=self._routes,
+            table=self._table,
+            hour=self._clock().hour,
+            budget=budget,
+            budget_left_usd=left,
         )
 
     async def look(self) -> None:

@@ -19,7 +19,8 @@ class ToolSpec(Struct, frozen=True):
 
 SEARCH_SPEC = ToolSpec(
     SEARCH,
-    "Search the knowledge base. Returns passages; quote them word for word when you answer.",
+    "Search the knowledge base. Returns passages. Where an answer rests on one, quote its words"
+    ' exactly, in "double quotes".',
     {
         "type": "object",
         "properties": {"query": {"type": "string", "description": "The words to search for."}},

@@ -17,13 +17,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from stepfold.events.transcript import Heard, Item, Result, legal
 from stepfold.events.values import (
     Citation,
+    Delta,
     Finish,
     Options,
     Part,
@@ -35,6 +36,23 @@ from stepfold.events.values import (
     Usage,
 )
 from stepfold.policy.toolspec import ToolSpec
+
+__all__ = [
+    "AS_IT_IS",
+    "Call",
+    "ContextOverflow",
+    "Delta",
+    "Hear",
+    "Malformed",
+    "Model",
+    "ModelBusy",
+    "ModelError",
+    "ModelFailed",
+    "ModelRefused",
+    "NoMoney",
+    "Prompt",
+    "Reply",
+]
 
 BODY_CHARS_MAX = 8_000
 AS_IT_IS = Options()
@@ -98,13 +116,6 @@ class ModelRefused(ModelFailed):
     """The provider's policy forbids it."""
 
     reason = "refused"
-
-
-class Delta(Struct, frozen=True):
-    """What a model says, as it says it."""
-
-    kind: Literal["text", "thinking"]
-    text: str
 
 
 Hear = Callable[[Delta], None]

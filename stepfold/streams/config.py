@@ -5,6 +5,7 @@ agents   agents.<digest>                                  every version of every
 timers   timers.set.<customer>.<conversation>.<turn>      durable timers, and
          timers.due.<customer>.<conversation>.<turn>      those that have fired
 shelves  shelves.<what>.<digest>, .current                every version of what is configured
+accounts accounts.<scope>.<...>.<period>                 what budgets have spent and reserved
 dead     dead.<customer>.<conversation>                   steps that could not be handled
 blobs    (object store)                                   payloads over BLOB_BYTES, by digest
 """
@@ -27,6 +28,7 @@ TIMERS = "timers"
 SHELVES = "shelves"
 ROUTES = "shelves.routes"
 BUDGETS = "shelves.budgets"
+ACCOUNTS = "accounts"
 DEAD = "dead"
 BLOBS = "blobs"
 
@@ -56,6 +58,7 @@ STREAMS = (
     Stream(STEPS, ("steps.>",), compressed=True),
     Stream(AGENTS, ("agents.>",), last_only=True),
     Stream(SHELVES, ("shelves.>",), last_only=True),
+    Stream(ACCOUNTS, ("accounts.>",), last_only=True),
     Stream(TIMERS, ("timers.>",), schedules=True),
     Stream(DEAD, ("dead.>",)),
 )

@@ -13,8 +13,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple, Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from stepfold.events.envelope import Draft, Entry, kind
@@ -118,6 +120,39 @@ class Shelf(Protocol):
     async def appointed(self) -> bytes | None:
         """The current version; None when there never was one."""
         ...
+
+
+class Balance(Struct, frozen=True):
+    """What an account has spent, and what is held for calls that run: by call, with the time. `seq`
+    is where this stands, 0 when nothing does.
+    """
+
+    spent_usd: Decimal = Decimal(0)
+    held: dict[str, Hold] = {}
+    seq: int = 0
+
+    @property
+    def used_usd(self) -> Decimal:
+        return self.spent_usd + sum((hold.usd for hold in self.held.values()), Decimal(0))
+
+
+class Hold(Struct, frozen=True):
+    usd: Decimal
+    at: datetime
+
+
+class Balances(Protocol):
+    """Accounts that many processes change, each change only right after the one it has seen."""
+
+    async def get(self, account: str) -> Balance: ...
+
+    async def put(self, account: str, balance: Balance) -> Balance:
+        """Put `balance` in the place of the one at its `seq`; returns it with its new place.
+        LogConflict when another is there.
+        """
+        ...
+
+    async def all(self) -> dict[str, Balance]: ...
 
 
 def shelf_digest(raw: bytes) -> str:

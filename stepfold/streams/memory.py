@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from stepfold.events.envelope import Draft, Entry, record
 from stepfold.events.names import split_subject
 from stepfold.events.steps import Stored
@@ -15,6 +17,7 @@ from stepfold.streams.log import (
     BATCH,
     NOWHERE,
     AgentUnknown,
+    Balance,
     LogConflict,
     Tail,
     chain,
@@ -148,6 +151,25 @@ class MemoryShelf:
 
     async def appointed(self) -> bytes | None:
         return self._current
+
+
+class MemoryBalances:
+    def __init__(self) -> None:
+        self._accounts: dict[str, Balance] = {}
+        self._seq = 0
+
+    async def get(self, account: str) -> Balance:
+        return self._accounts.get(account, Balance())
+
+    async def put(self, account: str, balance: Balance) -> Balance:
+        if (await self.get(account)).seq != balance.seq:
+            raise LogConflict(f"account {account}: another change was first")
+        self._seq += 1
+        self._accounts[account] = replace(balance, seq=self._seq)
+        return self._accounts[account]
+
+    async def all(self) -> dict[str, Balance]:
+        return dict(self._accounts)
 
 
 class MemoryTimers:

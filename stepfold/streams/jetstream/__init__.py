@@ -1,6 +1,7 @@
 """The log on NATS JetStream. Only this folder knows nats-py."""
 
 from stepfold.streams.jetstream.agents import JetStreamAgents
+from stepfold.streams.jetstream.balances import JetStreamBalances
 from stepfold.streams.jetstream.connection import Connection, connect
 from stepfold.streams.jetstream.log import JetStreamLog
 from stepfold.streams.jetstream.message import Message, Pulse, acknowledge, give_back, place
@@ -13,6 +14,7 @@ __all__ = [
     "Connection",
     "Handle",
     "JetStreamAgents",
+    "JetStreamBalances",
     "JetStreamLog",
     "JetStreamShelf",
     "JetStreamTimers",
