@@ -1,0 +1,311 @@
+"""Whom an agent asks by a table of routes, and what it does when a model fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pytest
+from msgspec.structs import replace
+
+from stepfold.events.event import (
+    ConversationStarted,
+    Event,
+    MessageReceived,
+    Reasoned,
+    ReasonFailed,
+    ReasonRequested,
+    RetrievalReturned,
+    ToolRefused,
+    ToolRequested,
+    TurnAbandoned,
+)
+from stepfold.events.values import FileRef, Options, Text, ToolCall
+from stepfold.handlers.choosing import World
+from stepfold.handlers.decide import decide
+from stepfold.policy.agent import Agent, digest
+from stepfold.projections.conversation import Conversation, evolve, replay
+from stepfold.routing import Can, Candidate, Conditions, Route, Routes
+from stepfold.testing import HELLO, PASSAGE
+
+AGENT = Agent("desk", instructions="Be kind.", models=(), tools=("refund",), collections=("faq",))
+STARTED = ConversationStarted("desk", digest(AGENT), channel="web")
+SMALL, LARGE, FAR = Candidate("a/small"), Candidate("a/large"), Candidate("b/far")
+
+
+def world(*candidates: Candidate, shadow: Sequence[Candidate] = (), **more: object) -> World:
+    routes = Routes(
+        (Route("converse", candidates, tuple(shadow), attempts_max=2),),
+        {"b/far": Can(vision=True, context=1_000)},
+    )
+    return replace(World("acme", routes, "sha256:t", hour=9), **more)
+
+
+class Given:
+    """A conversation that is decided on with one world after the other."""
+
+    def __init__(self, *events: Event, agent: Agent = AGENT) -> None:
+        self._agent = agent
+        self.state: Conversation = replay((STARTED, *events))
+
+    def when(self, world: World, *events: Event) -> tuple[Event, ...]:
+        self.state = replay(events, self.state)
+        done: list[Event] = []
+        while missing := decide(self._agent, self.state, (), world):
+            done.append(missing[0])
+            self.state = evolve(self.state, missing[0])
+        return tuple(done)
+
+
+def asked(events: Sequence[Event]) -> ReasonRequested:
+    (request,) = events
+    assert isinstance(request, ReasonRequested)
+    return request
+
+
+def failed(request: ReasonRequested, reason: str = "busy", *, again: bool = True) -> ReasonFailed:
+    return ReasonFailed(
+        request.call, 1, request.model, reason, retryable=again, attempt=request.attempt
+    )
+
+
+def test_the_first_candidate_that_fits_is_asked_and_the_choice_says_why() -> None:
+    picky = replace(SMALL, when=Conditions(channels=("slack",)), options=Options(effort="low"))
+
+    request = asked(Given(HELLO).when(world(picky, LARGE)))
+
+    assert request.model == "a/large"
+    assert request.choice is not None
+    assert (request.choice.route, request.choice.place) == ("converse", 2)
+    assert request.choice.passed == ("a/small: channel web is not among slack",)
+    assert (request.choice.table, request.choice.hour) == ("sha256:t", 9)
+
+
+def test_a_candidates_options_go_along() -> None:
+    request = asked(Given(HELLO).when(world(replace(SMALL, options=Options(effort="low")))))
+
+    assert request.options == Options(effort="low")
+
+
+def test_a_model_that_is_busy_gives_way_to_the_next_at_once_and_round_and_round() -> None:
+    given, here = Given(HELLO), world(SMALL, LARGE)
+    request = asked(given.when(here))
+    requests = [request]
+    for _ in range(3):
+        request = asked(given.when(here, replace(failed(request), delay_s=7.0)))
+        requests.append(request)
+
+    assert [each.model for each in requests] == ["a/small", "a/large"] * 2
+    assert [each.delay_s for each in requests] == [0, 0, 0.5, 0.5]
+    (end,) = given.when(here, failed(request))
+    assert isinstance(end, TurnAbandoned)
+    assert end.detail == "4 attempts failed, the last: a/large: busy"
+
+
+def test_a_single_model_waits_as_long_as_its_provider_asks() -> None:
+    given, here = Given(HELLO), world(SMALL)
+    request = asked(given.when(here))
+
+    again = asked(given.when(here, replace(failed(request), delay_s=7.0)))
+
+    assert (again.model, again.delay_s) == ("a/small", 7.0)
+
+
+def test_a_model_that_cannot_is_not_asked_again_in_this_ask() -> None:
+    given, here = Given(HELLO), world(SMALL, LARGE)
+    first = asked(given.when(here))
+    second = asked(given.when(here, failed(first, "no_money", again=False)))
+    third = asked(given.when(here, failed(second)))
+
+    assert [second.model, third.model] == ["a/large", "a/large"]
+    (end,) = given.when(here, failed(third, "authentication", again=False))
+    assert isinstance(end, TurnAbandoned)
+    assert (end.reason, end.detail) == ("model", "a/large: authentication")
+    assert end.choice is not None
+    assert end.choice.why == "a/large: authentication"
+
+
+def test_the_next_ask_begins_with_all_of_them() -> None:
+    given, here = Given(HELLO), world(SMALL, LARGE)
+    first = asked(given.when(here))
+    second = asked(given.when(here, failed(first, "not_found", again=False)))
+    calls = Reasoned(second.call, 1, "a/large", (ToolCall(f"{second.call}.1", "x", {}),))
+
+    _, request = given.when(here, calls)
+
+    assert isinstance(request, ReasonRequested)
+    assert request.model == "a/small"
+
+
+def test_a_prompt_that_was_too_long_is_asked_once_more_with_less() -> None:
+    long = MessageReceived("word " * 4_000)
+    given, here = Given(long), world(SMALL, LARGE)
+    first = asked(given.when(here))
+
+    again = asked(given.when(here, failed(first, "context_overflow", again=False)))
+    other = asked(given.when(here, failed(again, "context_overflow", again=False)))
+
+    assert (first.compact, again.compact) == (0, 10_000)
+    assert (again.model, again.delay_s) == ("a/small", 0)
+    assert (other.model, other.compact) == ("a/large", 10_000)
+
+
+def test_what_was_too_long_once_stays_short() -> None:
+    long = MessageReceived("word " * 4_000)
+    given, here = Given(long), world(SMALL)
+    first = asked(given.when(here))
+    again = asked(given.when(here, failed(first, "context_overflow", again=False)))
+    given.when(here, Reasoned(again.call, 1, "a/small", (Text("Yes."),)))
+
+    later = asked(given.when(here, HELLO))
+
+    assert later.compact == 10_000
+
+
+def test_an_image_needs_a_model_that_sees() -> None:
+    image = replace(HELLO, files=(FileRef("image/png", "sha256:1"),))
+    blind = Routes(world(SMALL, FAR).routes.routes, {"a/small": Can(), "b/far": Can(vision=True)})
+
+    request = asked(Given(image).when(replace(world(), routes=blind)))
+
+    assert request.model == "b/far"
+    assert request.choice is not None
+    assert request.choice.passed == ("a/small: it has no vision",)
+
+
+def test_a_prompt_that_does_not_fit_passes_a_model_over() -> None:
+    request = asked(Given(MessageReceived("word " * 2_000)).when(world(FAR, LARGE)))
+
+    assert request.model == "a/large"
+    assert request.choice is not None
+    assert request.choice.passed == ("b/far: about 2502 tokens do not fit into its 1000",)
+
+
+def test_where_no_candidate_fits_the_turn_is_abandoned_with_all_the_reasons() -> None:
+    (end,) = Given(HELLO).when(world(replace(SMALL, when=Conditions(hours=(20, 6)))))
+
+    assert isinstance(end, TurnAbandoned)
+    assert end.detail == "converse: no model fits; a/small: hour 9 UTC is not from 20 to 6"
+
+
+# -- shadows ------------------------------------------------------------------------------------
+
+
+def test_a_shadow_is_asked_once_beside_the_model_and_nobody_waits_for_it() -> None:
+    given, here = Given(HELLO), world(SMALL, shadow=(FAR,))
+    request, shadow = given.when(here)
+
+    assert isinstance(shadow, ReasonRequested)
+    assert (shadow.call, shadow.model, shadow.shadow) == ("r1s1", "b/far", True)
+    assert (shadow.upto, shadow.heard, request) == (1, 0, replace(request, shadow=False))
+    (given_answer,) = given.when(here, Reasoned("r1", 1, "a/small", (Text("At 9."),)))
+    assert type(given_answer).__name__ == "ResponseGiven"
+
+
+def test_the_answer_of_a_shadow_is_only_paid_for() -> None:
+    given, here = Given(HELLO), world(SMALL, shadow=(FAR,))
+    given.when(here)
+    before = given.state
+
+    cost = Decimal("0.01")
+    steps = given.when(here, Reasoned("r1s1", 1, "b/far", (Text("At 10."),), cost_usd=cost))
+
+    assert steps == ()
+    assert given.state.transcript == before.transcript
+    assert given.state.spent_usd == cost
+    assert given.state.open.keys() == {"r1"}
+
+
+def test_a_second_attempt_has_no_shadow_of_its_own() -> None:
+    given, here = Given(HELLO), world(SMALL, LARGE, shadow=(FAR,))
+    first, _ = given.when(here)
+    assert isinstance(first, ReasonRequested)
+
+    again = given.when(here, failed(first))
+
+    assert asked(again).attempt == 2
+
+
+def test_a_shadow_of_a_turn_that_is_over_is_only_open() -> None:
+    shadow = ReasonRequested("r9s1", 7, "b/far", shadow=True)
+
+    state = replay((STARTED, HELLO, shadow))
+
+    assert state.turn is None
+    assert state.open == {"r9s1": shadow}
+
+
+# -- budgets ------------------------------------------------------------------------------------
+
+
+def test_a_budget_that_is_nearly_used_up_leaves_the_last_candidate() -> None:
+    request = asked(Given(HELLO).when(world(LARGE, SMALL, budget="cheaper")))
+
+    assert request.model == "a/small"
+    assert request.choice is not None
+    assert request.choice.budget == "cheaper"
+    assert request.choice.passed == ("a/large: the budget is nearly used up",)
+
+
+def test_at_its_end_only_reading_is_offered_and_other_calls_are_refused() -> None:
+    given, here = Given(HELLO), world(SMALL, budget="read_only")
+    request = asked(given.when(here))
+    calls = (ToolCall("r1.1", "refund", {}), ToolCall("r1.2", "search", {"query": "fees"}))
+
+    steps = given.when(here, Reasoned("r1", 1, "a/small", calls))
+
+    assert request.tools == ("search",)
+    assert isinstance(steps[0], ToolRefused)
+    assert type(steps[1]).__name__ == "RetrievalRequested"
+
+
+def test_with_money_the_same_call_is_requested() -> None:
+    given, here = Given(HELLO), world(SMALL)
+    given.when(here)
+
+    (step,) = given.when(here, Reasoned("r1", 1, "m", (ToolCall("r1.1", "refund", {}),)))
+
+    assert isinstance(step, ToolRequested)
+
+
+def test_a_budget_that_is_used_up_ends_the_turn() -> None:
+    used_up = world(SMALL, budget="refuse", budget_left_usd=Decimal("-0.02"))
+
+    (end,) = Given(HELLO).when(used_up)
+
+    assert isinstance(end, TurnAbandoned)
+    assert (end.reason, end.detail) == ("budget", "-0.02 USD of the budget are left")
+    assert end.choice is not None
+    assert end.choice.budget_left_usd == Decimal("-0.02")
+
+
+def test_a_budget_that_is_used_up_between_two_attempts_ends_the_turn() -> None:
+    given = Given(HELLO)
+    request = asked(given.when(world(SMALL, LARGE)))
+
+    (end,) = given.when(world(SMALL, LARGE, budget="refuse"), failed(request))
+
+    assert isinstance(end, TurnAbandoned)
+    assert end.reason == "budget"
+
+
+@pytest.mark.parametrize(("model", "reason"), [("a/small", "budget"), ("", "model")])
+def test_a_call_that_did_not_fit_into_a_budget_says_so_at_the_end(model: str, reason: str) -> None:
+    given, here = Given(HELLO), world(SMALL)
+    request = asked(given.when(here))
+
+    (end,) = given.when(here, failed(request, reason if model else "not_found", again=False))
+
+    assert isinstance(end, TurnAbandoned)
+    assert end.reason == reason
+
+
+def test_what_a_search_found_counts_as_shown() -> None:
+    given, here = Given(HELLO), world(FAR, LARGE)
+    first = asked(given.when(here))
+    given.when(here, Reasoned("r1", 1, "m", (ToolCall("r1.1", "search", {"query": "x"}),)))
+    long = replace(PASSAGE, text="word " * 2_000)
+
+    second = asked(given.when(here, RetrievalReturned("r1.1", 1, (long,))))
+
+    assert (first.model, second.model) == ("b/far", "a/large")
