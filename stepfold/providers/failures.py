@@ -27,11 +27,12 @@ PAYMENT_REQUIRED, SERVER_ERROR, OVERLOADED = 402, 500, 529
 
 _NO_MONEY = re.compile(
     r"insufficient_quota|insufficient.{0,12}(?:credit|balance|fund)|billing|credit balance"
-    r"|spend(?:ing)?[ _-]?limit|payment required|exceeded your current quota|per ?day",
+    r"|spend(?:ing)?[ _-]?limit|payment required|exceeded your current quota"
+    r"|(?:per|/) ?(?:day|month)",
     re.IGNORECASE,
 )
 _TOO_LONG = re.compile(
-    r"context_length_exceeded|context (?:length|window)|maximum context|prompt is too long"
+    r"context_length_exceeded|context (?:length|limit|window)|maximum context|prompt is too long"
     r"|too many (?:input )?tokens|input token count|exceeds? the (?:maximum|limit).{0,40}token"
     r"|request_too_large|string_above_max_length",
     re.IGNORECASE,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from stepfold.events.values import Price, Usage
-from stepfold.providers.model import Model
+
+Asked = TypeVar("Asked")
+"""A model, an embedder or a reranker."""
 
 
-def find(models: Mapping[str, Model], name: str) -> tuple[Model, str] | None:
+def find(models: Mapping[str, Asked], name: str) -> tuple[Asked, str] | None:
     """(the model, its name at its provider); None when nobody put it in."""
     if name in models:
         return models[name], name

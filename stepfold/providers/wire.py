@@ -60,7 +60,7 @@ def family(model: str) -> str:
     version suffix and path (`models/gemini-2.5-pro-preview-05-06` is `gemini-2.5-pro`).
     """
     name = model.rpartition("/")[2].lower()
-    name = re.sub(r"[@-](?:20\d{2}-?\d{2}-?\d{2}|\d{2}-\d{2,4}|\d{3,8}|latest)$", "", name)
+    name = re.sub(r"[@-](?:20\d{2}-?\d{2}-?\d{2}|\d{2}-\d{2,4}|\d{3,8}|0|latest)$", "", name)
     return re.sub(r"-(?:preview|exp|experimental)$", "", name)
 
 

@@ -86,7 +86,7 @@ async def test_while_one_tries_the_others_are_turned_away() -> None:
 async def test_what_is_not_the_providers_trouble_does_not_count() -> None:
     clock = Clock()
     busy = ModelBusy("429", reason="rate_limit", delay_s=1)
-    gate, model = gated([busy] * 10 + [ModelFailed("400")] * 10 + [HELLO], clock)
+    gate, _model = gated([busy] * 10 + [ModelFailed("400")] * 10 + [HELLO], clock)
 
     assert await failing(gate, 10) == ["rate_limit"] * 10
     for _ in range(10):
