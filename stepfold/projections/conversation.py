@@ -152,14 +152,11 @@ def evolve(state: Conversation, event: Event) -> Conversation:  # noqa: PLR0911,
             return _generate(state, event)
         case ToolStarted():
             return replace(state, begun=state.begun | ({event.call} & state.open.keys()))
-        case (
-            ToolReturned()
-            | ToolFailed()
-            | ToolRefused()
-            | ToolUnknown()
-            | RetrievalReturned()
-            | RetrievalFailed()
-        ):
+        case ToolReturned() | ToolFailed() | ToolRefused() | ToolUnknown():
+            return _settle(state, event)
+        case RetrievalReturned() | RetrievalFailed():
+            for paid in event.spent:
+                state = _spend(state, paid.cost_usd, turn=event.turn)
             return _settle(state, event)
         case Generated() | GenerationFailed():
             return _generated(state, event)
@@ -287,9 +284,9 @@ def _generated(state: Conversation, event: Generated | GenerationFailed) -> Conv
     if not isinstance(request, GenerationRequested):
         return state
     name = request.job or request.call
-    if isinstance(event, Generated):
+    job = state.jobs.get(name)
+    if job is None or isinstance(event, Generated):  # None: it was given up meanwhile
         return replace(state, jobs=_without(state.jobs, name))
-    job = state.jobs[name]
     ruled_out = job.ruled_out if event.retryable else job.ruled_out | {request.model}
     return replace(state, jobs={**state.jobs, name: Job(request, event, ruled_out)})
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from random import Random
 
 import msgspec
+from msgspec.structs import replace
 
 from stepfold.events import wire
 from stepfold.events.envelope import Draft
@@ -20,6 +21,7 @@ from stepfold.events.event import (
     ConversationStopped,
     Event,
     Generated,
+    GenerationAbandoned,
     GenerationFailed,
     GenerationRequested,
     MessageReceived,
@@ -40,7 +42,17 @@ from stepfold.events.event import (
     TurnAbandoned,
     TurnCancelled,
 )
-from stepfold.events.values import Citation, Passage, RefusedCitation, Text, ToolCall, Usage
+from stepfold.events.values import (
+    Choice,
+    Citation,
+    Passage,
+    Price,
+    RefusedCitation,
+    Spend,
+    Text,
+    ToolCall,
+    Usage,
+)
 
 Stored = tuple[int, str, bytes, datetime]
 
@@ -49,6 +61,7 @@ DIGEST = "sha256:" + "0" * 64
 WORDS = ("account", "refund", "card", "limit", "fee", "transfer", "café", "statement", "支店")
 MODELS = (("gpt-x", "openai", "0.000002"), ("claude-y", "anthropic", "0.0000031"), ("free", "", ""))
 TOOLS = ("lookup", "book", "cancel_booking")
+ROUTED = Choice("converse", 1, "the first that fits", DIGEST)
 
 
 def log(seed: int, conversations: int, *, at_once: int = 40) -> list[Stored]:
@@ -151,9 +164,21 @@ def _conversation(chance: Random, number: int) -> Iterator[Event]:
 
 def _turn(chance: Random, turn: int, asked: int) -> Generator[Event, None, int]:
     asked += 1
-    yield ReasonRequested(f"r{asked}", turn, "gpt-x", ("search", *TOOLS), heard=1)
+    routed = ROUTED if chance.random() < 0.5 else None
+    yield ReasonRequested(f"r{asked}", turn, "gpt-x", ("search", *TOOLS), heard=1, choice=routed)
     if chance.random() < 0.1:
-        yield ReasonFailed(f"r{asked}", turn, "gpt-x", "timeout", retryable=True, elapsed_ms=60_000)
+        yield from _shadow(chance, turn, asked)
+    if chance.random() < 0.1:
+        yield ReasonFailed(
+            f"r{asked}",
+            turn,
+            "openai/gpt-x",
+            "timeout",
+            retryable=True,
+            elapsed_ms=60_000,
+            provider="openai",
+            usage=Usage(90, 0) if chance.random() < 0.5 else None,
+        )
         asked += 1
         yield ReasonRequested(f"r{asked}", turn, "claude-y", ("search", *TOOLS), attempt=2)
     if chance.random() < 0.05:
@@ -190,6 +215,8 @@ def _reasoned(chance: Random, turn: int, call: str, parts: tuple[Text | ToolCall
         provider=provider,
         usage=Usage(tokens, tokens // 9, tokens // 2, raw={"prompt_tokens": tokens, "tier": "std"}),
         cost_usd=Decimal(price) * tokens if price else None,
+        price=Price("book 1", {"input": price}) if price else None,
+        first_ms=chance.randrange(200) / 4,
         elapsed_ms=chance.randrange(1, 90_000) / 16,
     )
 
@@ -219,24 +246,52 @@ def _call(chance: Random, turn: int, call: str) -> Iterator[Event]:
 def _retrieval(chance: Random, turn: int, call: str) -> Iterator[Event]:
     yield RetrievalRequested(call, turn, _prose(chance, 4), ("help",), 3)
     if chance.random() < 0.1:
-        yield RetrievalFailed(call, turn, "collection 'help' is empty", elapsed_ms=0.5)
+        why = "collection 'help' is empty"
+        yield RetrievalFailed(call, turn, why, elapsed_ms=0.5, spent=_spent(chance))
         return
     passages = []
     for rank in range(chance.randrange(4)):
         text = _prose(chance, 60)
         passages.append(Passage(f"d{rank}.md", "Fees", DIGEST, 0, len(text), text, 9.5 - rank))
-    yield RetrievalReturned(call, turn, tuple(passages), elapsed_ms=chance.randrange(1, 99) / 4)
+    elapsed_ms = chance.randrange(1, 99) / 4
+    yield RetrievalReturned(call, turn, tuple(passages), elapsed_ms, _spent(chance))
+
+
+def _shadow(chance: Random, turn: int, asked: int) -> Iterator[Event]:
+    call = f"r{asked}.shadow"
+    yield ReasonRequested(call, turn, "claude-y", choice=ROUTED, shadow=True, upto=1)
+    yield _reasoned(chance, turn, call, (Text("as a shadow"),))
 
 
 def _generation(chance: Random) -> Iterator[Event]:
+    """A job: attempts, the last of which gives what was asked for, or the end without it."""
     schema = {"type": "object", "properties": {"label": {"type": "string"}}}
-    yield GenerationRequested("g1", "classify", {"text": _prose(chance, 9)}, schema, "gpt-x")
-    if chance.random() < 0.3:
-        usage = Usage(50, 0)
-        yield GenerationFailed("g1", "schema", "gpt-x", usage=usage, elapsed_ms=80.0)
-    else:
-        usage = Usage(50, 8, thinking=3)
-        yield Generated("g1", {"label": "fees"}, "gpt-x", usage, Decimal("0.00010000001"), 90.0)
+    asked = GenerationRequested("g1", "classify", {"text": _prose(chance, 9)}, schema, "gpt-x")
+    for attempt in range(1, 4):
+        call = "g1" if attempt == 1 else f"g1.{attempt}"
+        job = "" if attempt == 1 else "g1"
+        yield replace(asked, call=call, attempt=attempt, job=job, choice=ROUTED)
+        if chance.random() < 0.6:
+            usage = Usage(50, 8, thinking=3, cached=20)
+            yield Generated(
+                call, {"label": "fees"}, "gpt-x", usage, Decimal("0.00010000001"), 90.0, attempt
+            )
+            return
+        yield GenerationFailed(
+            call, "malformed", "gpt-x", usage=Usage(50, 0), elapsed_ms=80.0, attempt=attempt
+        )
+    yield GenerationAbandoned("g1", "malformed", "three attempts")
+
+
+def _spent(chance: Random) -> tuple[Spend, ...]:
+    """What a search paid for: nothing, or an embedding, or a rerank as well."""
+    price = Price("book 1", {"input": "0.02"})
+    embedded = Spend(
+        "embed", "embed-x", "openai", Usage(9), Decimal("0.00000018"), price, elapsed_ms=3.5
+    )
+    searches = Usage(billed={"search_units": 1})
+    cost = Decimal("0.002") if chance.random() < 0.7 else None
+    return (embedded, Spend("rerank", "rerank-x", "cohere", searches, cost))[: chance.randrange(3)]
 
 
 def _prose(chance: Random, words: int) -> str:

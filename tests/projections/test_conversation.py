@@ -17,6 +17,7 @@ from stepfold.events.event import (
     ConversationStopped,
     Event,
     Generated,
+    GenerationAbandoned,
     GenerationFailed,
     GenerationRequested,
     MessageReceived,
@@ -595,6 +596,15 @@ def test_a_generation_is_open_until_its_outcome_and_costs_no_turn() -> None:
         assert state.open == {"r1": ASKED}
         assert state.spent_usd == CENT
         assert state.turn == replay(THINKING).turn
+
+
+def test_an_attempt_that_ends_after_its_generation_was_given_up_only_costs() -> None:
+    asked = GenerationRequested("g1", "sort", "x", {}, "scripted")
+    late = GenerationFailed("g1", "malformed", "scripted", cost_usd=CENT)
+
+    state = replay([asked, GenerationAbandoned("g1", "malformed"), late])
+
+    assert (state.open, state.jobs, state.spent_usd) == ({}, {}, CENT)
 
 
 # -- the rest -----------------------------------------------------------------------------------

@@ -48,7 +48,8 @@ def _plain(value: object) -> object:
 
 
 def _digits(value: Decimal) -> str:
-    return format(value.normalize(), "f")
+    text = format(value, "f")  # `normalize` would round to 28 digits, and DECIMAL has 38
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _rows(table: pa.Table) -> tuple[Sequence[str], Sequence[tuple[object, ...]]]:

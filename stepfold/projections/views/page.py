@@ -21,9 +21,13 @@ ORDER = (
     "tool_calls",
     "retrievals",
     "citations",
+    "spend",
     "cost_by_model",
     "cost_by_customer",
     "cost_by_conversation",
+    "cost_by_task",
+    "cost_by_route",
+    "cost_by_agent",
     "cost_by_day",
     "steps",
 )
@@ -38,7 +42,7 @@ the same in place.
 
 - `customer`, `conversation` and `turn`, or `customer`, `conversation` and `call`, join them.
 - `position` is a step's place in the log; all times are UTC.
-- Money is exact (`DECIMAL(38, 12)`). A price that is not known is null, never zero, and each sum
+- Money is exact (`DECIMAL(38, 18)`). A price that is not known is null, never zero, and each sum
   has `unpriced` beside it: how many calls it lacks.
 - A step that cannot be read is a row of `steps` with an `error`, and in no other view; its
   conversation is `unreadable`.

@@ -14,13 +14,14 @@ import duckdb
 
 from stepfold.projections.views.errors import ViewsBusy, ViewsError, ViewsMissing, ViewsStale
 
-SCHEMA = 2
+SCHEMA = 3
 """Of the tables and of what is read into them. Files of another one are rebuilt, not migrated."""
 
 PUBLIC = (
     "steps",
     "turns",
     "messages",
+    "spend",
     "model_calls",
     "tool_calls",
     "retrievals",

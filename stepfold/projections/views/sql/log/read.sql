@@ -26,9 +26,19 @@ events AS (
             },
             "elapsed_ms": "DOUBLE", "passages": [{"score": "DOUBLE"}], "parts": [{"type": "VARCHAR"}],
             "text": "VARCHAR", "digest": "VARCHAR", "channel": "VARCHAR", "query": "VARCHAR",
-            "collections": ["VARCHAR"], "passages_max": "BIGINT"
+            "collections": ["VARCHAR"], "passages_max": "BIGINT",
+            "choice": {"route": "VARCHAR"}, "shadow": "BOOLEAN", "spent": "JSON"
         }') AS x
     FROM envelopes
+),
+paid AS (
+    SELECT
+        *,
+        CASE
+            WHEN x.spent IS NOT NULL THEN
+                json_transform(x.spent, '[{"what": "VARCHAR", "model": "VARCHAR", "cost_usd": "VARCHAR"}]')
+        END AS spends
+    FROM events
 )
 SELECT
     position,
@@ -69,7 +79,16 @@ SELECT
             OR (tags.needs_query AND x.query IS NULL)
             OR (tags.needs_collections AND x.collections IS NULL)
             OR (tags.needs_passages_max AND x.passages_max IS NULL)
-            OR (x.cost_usd IS NOT NULL AND try_cast(x.cost_usd AS DECIMAL(38, 12)) IS NULL)
+            OR (x.cost_usd IS NOT NULL AND try_cast(x.cost_usd AS DECIMAL(38, 18)) IS NULL)
+            OR CASE
+                WHEN x.spent IS NOT NULL THEN spends IS NULL OR len(list_filter(
+                    spends, lambda spend: spend.what IS NULL OR spend.model IS NULL OR (
+                        spend.cost_usd IS NOT NULL
+                        AND try_cast(spend.cost_usd AS DECIMAL(38, 18)) IS NULL
+                    )
+                )) > 0
+                ELSE false
+            END
             OR CASE
                 WHEN tags.others IS NOT NULL THEN NOT list_has_all(json_keys(e.event), tags.others)
                 ELSE false
@@ -90,10 +109,26 @@ SELECT
     x.usage.output AS output_tokens,
     x.usage.cached AS cached_tokens,
     x.usage.thinking AS thinking_tokens,
-    try_cast(x.cost_usd AS DECIMAL(38, 12)) AS cost_usd,
+    CASE
+        WHEN x.spent IS NOT NULL THEN list_sum(list_transform(
+            spends, lambda spend: try_cast(spend.cost_usd AS DECIMAL(38, 18))
+        ))
+        ELSE try_cast(x.cost_usd AS DECIMAL(38, 18))
+    END AS cost_usd,
+    CASE
+        WHEN x.spent IS NOT NULL THEN
+            len(list_filter(spends, lambda spend: spend.cost_usd IS NULL))
+        WHEN x.cost_usd IS NOT NULL THEN NULL
+        WHEN tags.kind IN ('reason.finished', 'generation.finished') THEN 1
+        WHEN tags.kind IN ('reason.failed', 'generation.failed') THEN
+            if(x.usage IS NULL, NULL, 1)
+    END AS unpriced,
+    x.spent AS spent,
+    x.choice.route AS route,
+    x.shadow AS shadow,
     x.elapsed_ms AS elapsed_ms,
     len(x.passages) AS passages,
     list_max(list_transform(x.passages, lambda passage: passage.score)) AS best_score,
     e.after AS after
-FROM events
+FROM paid
 LEFT JOIN tags ON tags.tag = x.type

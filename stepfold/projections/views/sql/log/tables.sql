@@ -29,7 +29,11 @@ CREATE TABLE _log.steps (
     output_tokens BIGINT,
     cached_tokens BIGINT,
     thinking_tokens BIGINT,
-    cost_usd DECIMAL(38, 12),
+    cost_usd DECIMAL(38, 18),  -- of a search, the sum of what it spent
+    unpriced BIGINT,  -- paid calls in this step without a price
+    spent JSON USING COMPRESSION zstd,
+    route VARCHAR,
+    shadow BOOLEAN,
     elapsed_ms DOUBLE,
     passages BIGINT,
     best_score DOUBLE,

@@ -1,4 +1,5 @@
--- `running`: a turn is open, a message is unheard, or a generation has no outcome yet.
+-- `running`: a turn is open, a message is unheard, or a job is: a generation that was asked for, whose
+-- attempts have neither given what was wanted nor been given up.
 CREATE OR REPLACE VIEW conversations AS
 WITH started AS (
     SELECT
@@ -23,15 +24,7 @@ grouped AS (
         count(*) FILTER (kind = 'tool.requested') AS tool_calls,
         count(*) FILTER (kind = 'retrieval.requested') AS retrievals,
         sum(cost_usd) AS cost_usd,
-        count(*) FILTER (
-            cost_usd IS NULL AND (
-                kind IN ('reason.finished', 'generation.finished')
-                OR (
-                    kind IN ('reason.failed', 'generation.failed')
-                    AND coalesce(input_tokens, output_tokens) IS NOT NULL
-                )
-            )
-        ) AS unpriced,
+        coalesce(sum(unpriced), 0)::BIGINT AS unpriced,
         coalesce(max(turn) FILTER (kind = 'reason.requested'), 0) AS asked_turn,
         coalesce(max(turn) FILTER (
             kind IN ('response.given', 'turn.abandoned', 'turn.cancelled')
@@ -40,8 +33,9 @@ grouped AS (
         coalesce(max(position) FILTER (kind = 'reason.requested' AND heard > 0), 0) AS last_heard,
         coalesce(max(turn) FILTER (kind = 'turn.abandoned'), 0) AS abandoned_turn,
         coalesce(max(position) FILTER (kind = 'turn.abandoned'), 0) AS abandoned,
-        count(*) FILTER (kind = 'generation.requested')
-            > count(*) FILTER (kind IN ('generation.finished', 'generation.failed')) AS generating,
+        count(*) FILTER (kind = 'generation.requested' AND coalesce(attempt, 1) = 1)
+            > count(*) FILTER (kind IN ('generation.finished', 'generation.abandoned'))
+            AS generating,
         arg_min(reason, position) FILTER (kind = 'conversation.stopped') AS stopped,
         arg_min(error, position) FILTER (error IS NOT NULL) AS error
     FROM (SELECT * REPLACE (if(error IS NULL, kind, NULL) AS kind) FROM _log.seen)
@@ -76,10 +70,10 @@ COMMENT ON COLUMN conversations.last_at IS 'when its last step was recorded, UTC
 COMMENT ON COLUMN conversations.turns IS 'how many turns there have been';
 COMMENT ON COLUMN conversations.messages IS 'messages of the contact and answers of the agent';
 COMMENT ON COLUMN conversations.steps IS 'how many steps it has';
-COMMENT ON COLUMN conversations.model_calls IS 'how often a model was asked, generations included';
+COMMENT ON COLUMN conversations.model_calls IS 'how often a model was asked: further attempts, generations and shadows included';
 COMMENT ON COLUMN conversations.tool_calls IS 'tools requested; refused calls are not among them';
 COMMENT ON COLUMN conversations.retrievals IS 'searches requested';
-COMMENT ON COLUMN conversations.cost_usd IS 'the sum of the known prices; null when none is known';
-COMMENT ON COLUMN conversations.unpriced IS 'model calls that used tokens at an unknown price';
+COMMENT ON COLUMN conversations.cost_usd IS 'the sum of the known prices, as in `spend`; null when none is known';
+COMMENT ON COLUMN conversations.unpriced IS 'paid calls at an unknown price';
 COMMENT ON COLUMN conversations.state IS '`running`, `at rest`, `stopped`, or `unreadable`: a step of it cannot be read';
 COMMENT ON COLUMN conversations.reason IS 'why it was stopped or is unreadable';

@@ -11,12 +11,7 @@ WITH grouped AS (
         count(*) FILTER (kind = 'tool.requested') AS tool_calls,
         count(*) FILTER (kind = 'retrieval.requested') AS retrievals,
         sum(cost_usd) AS cost_usd,
-        count(*) FILTER (
-            cost_usd IS NULL AND (
-                kind = 'reason.finished'
-                OR (kind = 'reason.failed' AND coalesce(input_tokens, output_tokens) IS NOT NULL)
-            )
-        ) AS unpriced
+        coalesce(sum(unpriced), 0)::BIGINT AS unpriced
     FROM (
         SELECT *, kind IN ('response.given', 'turn.abandoned', 'turn.cancelled') AS ends
         FROM _log.readable
@@ -44,9 +39,9 @@ COMMENT ON COLUMN turns.started_at IS 'when the model was first asked, UTC';
 COMMENT ON COLUMN turns.ended_at IS 'when it ended, UTC; null while it runs';
 COMMENT ON COLUMN turns.outcome IS '`answered`, `abandoned`, `cancelled` or `running`';
 COMMENT ON COLUMN turns.reason IS 'why it was abandoned or cancelled';
-COMMENT ON COLUMN turns.model_calls IS 'how often a model was asked, further attempts included';
+COMMENT ON COLUMN turns.model_calls IS 'how often a model was asked: further attempts and shadows included';
 COMMENT ON COLUMN turns.tool_calls IS 'tools requested; refused calls are not among them';
 COMMENT ON COLUMN turns.retrievals IS 'searches requested';
-COMMENT ON COLUMN turns.cost_usd IS 'the sum of the known prices; null when none is known';
-COMMENT ON COLUMN turns.unpriced IS 'model calls that used tokens at an unknown price';
+COMMENT ON COLUMN turns.cost_usd IS 'the sum of the known prices, as in `spend`; null when none is known';
+COMMENT ON COLUMN turns.unpriced IS 'paid calls at an unknown price';
 COMMENT ON COLUMN turns.elapsed_ms IS 'from start to end; null while it runs';
