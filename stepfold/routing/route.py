@@ -49,16 +49,17 @@ class Routing(Struct, frozen=True):
 
 def route(routes: Routes, facts: Facts) -> Routing:
     """The candidates of the narrowest route for this task; none when there is no route."""
-    found = _narrowest(routes, facts)
+    found = _narrowest(routes, facts, facts.task)
     if found is None:
         known = ", ".join(sorted({each.task for each in routes.routes})) or "none"
         return Routing(f"no route for task {facts.task!r} (known: {known})")
     picks: list[Pick] = []
     passed: list[str] = []
-    for place, candidate in enumerate(_models(routes, facts, found.candidates), start=1):
+    candidates = _models(routes, facts, found.candidates, frozenset({found.name}))
+    for place, candidate in enumerate(candidates, start=1):
         why = _why_not(routes, facts, candidate)
         if why:
-            passed.append(f"{candidate.model}: {why}")
+            passed.append(f"{candidate.model or f'task {candidate.task}'}: {why}")
         elif candidate.model not in {pick.model for pick in picks}:
             picks.append(Pick(candidate.model, place, candidate.options))
     if facts.budget == "cheaper" and len(picks) > 1:
@@ -74,11 +75,14 @@ def route(routes: Routes, facts: Facts) -> Routing:
     )
 
 
-def _narrowest(routes: Routes, facts: Facts) -> Route | None:
+def _narrowest(
+    routes: Routes, facts: Facts, task: str, but: frozenset[str] = frozenset()
+) -> Route | None:
     fitting = [
         each
         for each in routes.routes
-        if each.task == facts.task
+        if each.task == task
+        and each.name not in but
         and each.customer in ("", facts.customer)
         and each.agent in ("", facts.agent)
     ]
@@ -86,27 +90,23 @@ def _narrowest(routes: Routes, facts: Facts) -> Route | None:
 
 
 def _models(
-    routes: Routes,
-    facts: Facts,
-    candidates: tuple[Candidate, ...],
-    seen: frozenset[str] = frozenset(),
+    routes: Routes, facts: Facts, candidates: tuple[Candidate, ...], seen: frozenset[str]
 ) -> Iterator[Candidate]:
-    """The candidates that are models, those of other tasks in their places."""
+    """The candidates, those of other routes in their places where their conditions hold. `seen` are
+    the routes that led here.
+    """
     for candidate in candidates:
-        if candidate.model:
+        if candidate.model or _fits(candidate.when, facts):
             yield candidate
-        elif candidate.task not in seen and _fits(candidate.when, facts) is None:
-            other = _narrowest(routes, _of(facts, candidate.task))
+        else:
+            other = _narrowest(routes, facts, candidate.task, seen)
             if other is not None:
-                yield from _models(routes, facts, other.candidates, seen | {candidate.task})
-
-
-def _of(facts: Facts, task: str) -> Facts:
-    return Facts(task=task, customer=facts.customer, agent=facts.agent)
+                yield from _models(routes, facts, other.candidates, seen | {other.name})
 
 
 def _shadows(routes: Routes, facts: Facts, found: Route) -> Iterator[Pick]:
-    for place, candidate in enumerate(_models(routes, facts, found.shadow), start=1):
+    shadows = _models(routes, facts, found.shadow, frozenset({found.name}))
+    for place, candidate in enumerate(shadows, start=1):
         if _why_not(routes, facts, candidate) is None:
             yield Pick(candidate.model, place, candidate.options)
 
@@ -124,12 +124,12 @@ def _why_not(routes: Routes, facts: Facts, candidate: Candidate) -> str | None:
 def _fits(when: Conditions, facts: Facts) -> str | None:
     """The condition that does not hold, in words; None when all do."""
     for what, allowed, has in (
-        ("customer", when.customers, facts.customer),
-        ("channel", when.channels, facts.channel),
-        ("language", when.languages, facts.language),
+        ("customer", when.customers, (facts.customer,)),
+        ("channel", when.channels, (facts.channel,)),
+        ("language", when.languages, (facts.language, facts.language.partition("-")[0])),
     ):
-        if allowed and has not in allowed:
-            return f"{what} {has or 'unknown'} is not among {', '.join(allowed)}"
+        if allowed and not set(has) & set(allowed):
+            return f"{what} {has[0] or 'unknown'} is not among {', '.join(allowed)}"
     if missing := set(when.needs) - facts.needs:
         return f"{', '.join(sorted(missing))} not needed"
     if unwanted := set(when.not_needs) & facts.needs:

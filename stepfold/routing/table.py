@@ -17,6 +17,7 @@ from msgspec import Struct
 from stepfold.events.values import Options
 
 Need = Literal["tools", "vision", "structured"]
+ServerKind = Literal["openai-chat"]
 
 
 class Can(Struct, frozen=True, omit_defaults=True):
@@ -45,7 +46,9 @@ class Conditions(Struct, frozen=True, omit_defaults=True):
 
 
 class Candidate(Struct, frozen=True, omit_defaults=True):
-    """A model, or all candidates of another `task`."""
+    """A model, or all candidates of another `task`; of its own task, those of the next wider route
+    (for all, where this one is for a customer or an agent).
+    """
 
     model: str = ""
     task: str = ""
@@ -74,11 +77,24 @@ class Route(Struct, frozen=True, omit_defaults=True):
         return " for ".join((self.task, " and ".join(scope))) if scope else self.task
 
 
+class Server(Struct, frozen=True, omit_defaults=True):
+    """A server that speaks a provider's API. `key_env` names the variable with its key, in the
+    environment of the workers; the key itself is in no table.
+    """
+
+    kind: ServerKind
+    base_url: str
+    key_env: str = ""
+
+
 class Routes(Struct, frozen=True, omit_defaults=True):
-    """`models` says what each candidate can do; one that is not there can do everything."""
+    """`models` says what each candidate can do; one that is not there can do everything. The models
+    of `providers`, by the name before the slash, are asked at servers of one's own.
+    """
 
     routes: tuple[Route, ...] = ()
     models: Mapping[str, Can] = {}
+    providers: Mapping[str, Server] = {}
 
 
 def digest(routes: Routes) -> str:

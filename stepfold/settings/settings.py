@@ -3,6 +3,10 @@
     NATS_URL              an existing server or cluster; without it an embedded one is used
     STEPFOLD_DATA_DIR     the folder of the embedded server, the views and the knowledge (.stepfold)
     STEPFOLD_DURABILITY   interval (embedded default), always, replicas
+    STEPFOLD_PRICES       a file of prices that go before those of genai-prices (prices.toml in the
+                          folder, if there is one)
+
+The keys of providers are in `hosted.py`.
 
 An agent is a file: TOML with the fields of `Agent`, `limits` as a table of its own.
 
@@ -23,6 +27,7 @@ from stepfold.policy.agent import Agent, Limits
 from stepfold.streams.config import Durability
 
 FOLDER = ".stepfold"
+PRICES = "prices.toml"
 SCHEMES = ("nats", "tls", "ws", "wss")
 
 
@@ -36,6 +41,7 @@ class Settings(Struct, frozen=True):
     folder: Path
     nats_url: str = ""
     durability: Durability = "interval"
+    prices: Path | None = None
 
     @property
     def knowledge(self) -> Path:
@@ -61,11 +67,20 @@ def read(environment: Mapping[str, str] = os.environ, *, folder: Path | None = N
         raise SettingsError(
             f"NATS_URL begins with {scheme}://, a NATS server's with one of {known}"
         )
+    here = (folder or Path(environment.get("STEPFOLD_DATA_DIR") or FOLDER)).absolute()
     return Settings(
-        folder=(folder or Path(environment.get("STEPFOLD_DATA_DIR") or FOLDER)).absolute(),
+        folder=here,
         nats_url=nats_url,
         durability=cast(Durability, durability),
+        prices=_prices(environment.get("STEPFOLD_PRICES", ""), here / PRICES),
     )
+
+
+def _prices(told: str, own: Path) -> Path | None:
+    """One that was told of must be there; reading it says so."""
+    if told:
+        return Path(told).absolute()
+    return own if own.exists() else None
 
 
 class _Limits(Limits, frozen=True, forbid_unknown_fields=True):
