@@ -185,6 +185,24 @@ def recall(asked: argparse.Namespace) -> None:
     _pairs("Recall over the bank's questions", ours("bench.recall"))
 
 
+def providers(asked: argparse.Namespace) -> None:
+    """A model call through our layer, the bare SDK and LiteLLM, without the model."""
+    options = ("--peers", asked.peers) if asked.peers else ()
+    rows = ours("bench.providers", *options, "--rounds", "1" if asked.quick else "5")
+    table(
+        "A model call without the model, microseconds (processor)",
+        ("API", "bare SDK", "stepfold", "x SDK", "LiteLLM", "x SDK"),
+        (
+            (f"{row['api']}{', streamed' if row['stream'] else ''}",
+             f"{row['sdk_us']} ({row['sdk_cpu_us']})",
+             f"{row['stepfold_us']} ({row['stepfold_cpu_us']})", row["stepfold_to_sdk"],
+             f"{row.get('litellm_us', '')} ({row.get('litellm_cpu_us', 'not run')})",
+             row.get("litellm_to_sdk", ""))
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
 def _pairs(title: str, rows: Iterable[Row]) -> None:
     table(title, ("what", "value"), (item for row in rows for item in row.items()))
 
@@ -197,6 +215,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
     "views": views,
     "replay": replays,
     "recall": recall,
+    "providers": providers,
 }
 
 

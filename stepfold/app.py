@@ -15,13 +15,15 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
-from stepfold.handlers.asking import Asker
+from stepfold.handlers.asking import NO_PRICES, Asker, Files
 from stepfold.handlers.budgets import Keeper
 from stepfold.handlers.decide import Veto
 from stepfold.handlers.generate import Generate
+from stepfold.handlers.generation import Generations
 from stepfold.handlers.inbox import Inbox
 from stepfold.handlers.observer import Observer
 from stepfold.handlers.reason import Reason
+from stepfold.handlers.rerank import Ranking
 from stepfold.handlers.retrieve import Retrieve
 from stepfold.handlers.shell import Shell
 from stepfold.handlers.table import LANES
@@ -33,14 +35,18 @@ from stepfold.policy.agent import SEARCH, Agent
 from stepfold.providers.extractive import NAME as EXTRACTIVE
 from stepfold.providers.extractive import ExtractiveModel
 from stepfold.providers.model import Model
+from stepfold.providers.models import Prices, find
+from stepfold.providers.reranker import Reranker
 from stepfold.providers.scripted import PROVIDER as SCRIPTED
 from stepfold.settings import Settings
+from stepfold.settings.hosted import Reachable, missing
 from stepfold.streams import jetstream
 from stepfold.streams.config import ACK_WAIT_S, BUDGETS, ROUTES, SHELVES, STEPS, TIMERS
 from stepfold.streams.jetstream import (
     Connection,
     JetStreamAgents,
     JetStreamBalances,
+    JetStreamFiles,
     JetStreamLog,
     JetStreamShelf,
     JetStreamTimers,
@@ -87,6 +93,7 @@ class Opened(Struct, frozen=True):
     routes: JetStreamShelf
     budgets: JetStreamShelf
     balances: JetStreamBalances
+    files: JetStreamFiles
 
     async def inbox(self, agent: Agent | None = None) -> Inbox:
         """An inbox whose new conversations are pinned to this version of `agent`, else of the one
@@ -99,6 +106,11 @@ class Opened(Struct, frozen=True):
         """The agent that new conversations get."""
         return await self.agents.appointed() or HELP_DESK
 
+    def generations(self) -> Generations:
+        """The direct path: JSON that fits a schema, without a conversation."""
+        keeper = Keeper(self.budgets, self.balances, self.log, utc_now)
+        return Generations(self.log, Worlds(self.routes, utc_now, keeper), keeper)
+
     async def served(self) -> frozenset[str]:
         """The lanes whose steps some process, this one included, is waiting for right now."""
         return await jetstream.awaited(self.client, STEPS) & LANES.keys()
@@ -109,6 +121,8 @@ class Parts(Struct, frozen=True):
 
     knowledge: Knowledge
     models: Mapping[str, Model] = {}
+    rerankers: Mapping[str, Reranker] = {}
+    prices: Prices = NO_PRICES
     tools: Mapping[str, Tool] = {}
     vetoes: Sequence[Veto] = ()
     observers: Sequence[Observer] = ()
@@ -141,6 +155,7 @@ async def _connected(url: str, settings: Settings) -> AsyncIterator[Opened]:
             routes=JetStreamShelf(client, SHELVES, ROUTES),
             budgets=JetStreamShelf(client, SHELVES, BUDGETS),
             balances=JetStreamBalances(client),
+            files=JetStreamFiles(client),
         )
 
 
@@ -168,7 +183,7 @@ async def working(
         found.log,
         found.agents,
         found.timers,
-        workers(parts, tokens, keeper),
+        workers(parts, tokens=tokens, files=found.files, keeper=keeper, worlds=worlds),
         name=name,
         clock=utc_now,
         vetoes=parts.vetoes,
@@ -234,30 +249,45 @@ HINTS: Mapping[str, str] = {
 
 def misfit(agent: Agent, parts: Parts) -> str | None:
     """What `agent` names and nobody has put in; None when all of it is there."""
-    models = {EXTRACTIVE, *parts.models}
-    for what, names, known in (
-        ("model", agent.models, models),
-        ("tool", agent.tools, parts.tools.keys()),
-    ):
-        for name in names:
-            if name not in known:
-                have = ", ".join(sorted(known)) or "none"
-                hint = HINTS.get(name, "")
-                return f"agent {agent.name!r}: unknown {what} {name!r} (known: {have}){hint}"
+    models = {EXTRACTIVE: ExtractiveModel(), **parts.models}
+    for name in agent.models:
+        if find(models, name) is None:
+            hint = missing(name)
+            return _misfit(agent, "model", name, models, f"; {hint}" if hint else "")
+    for name in agent.tools:
+        if name not in parts.tools:
+            return _misfit(agent, "tool", name, parts.tools)
     return None
 
 
+def _misfit(agent: Agent, what: str, name: str, known: Iterable[str], hint: str = "") -> str:
+    have = ", ".join(sorted(known)) or "none"
+    hint = hint or HINTS.get(name, "")
+    return f"agent {agent.name!r}: unknown {what} {name!r} (known: {have}){hint}"
+
+
 def workers(
-    parts: Parts, tokens: Tokens | None = None, keeper: Keeper | None = None
+    parts: Parts,
+    *,
+    tokens: Tokens | None = None,
+    files: Files | None = None,
+    keeper: Keeper | None = None,
+    worlds: Worlds | None = None,
 ) -> dict[str, Worker]:
     """One worker per kind of request."""
-    models: dict[str, Model] = {EXTRACTIVE: ExtractiveModel(), **parts.models}
-    asker = Asker(models, tokens=tokens, keeper=keeper)
+    models: Mapping[str, Model] = {EXTRACTIVE: ExtractiveModel(), **parts.models}
+    ranking = None
+    if worlds is not None:
+        models = Reachable(models, lambda: worlds.routes.providers)
+        ranking = Ranking(
+            parts.rerankers, worlds, prices=parts.prices, clock=utc_now, keeper=keeper
+        )
+    asker = Asker(models, prices=parts.prices, files=files, tokens=tokens, keeper=keeper)
     specs = {name: tool.spec for name, tool in parts.tools.items()}
     return {
         "reason.requested": Reason(asker, specs),
         "tool.requested": RunTool(parts.tools),
-        "retrieval.requested": Retrieve(parts.knowledge),
+        "retrieval.requested": Retrieve(parts.knowledge, ranking),
         "generation.requested": Generate(asker),
     }
 

@@ -16,9 +16,11 @@ from stepfold.cli.exits import STOPPED, hide_password, text
 from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script
 from stepfold.cli.screen import paragraph, say, say_json, warn
 from stepfold.cli.stop import Stop
+from stepfold.cli.tables import apply, table_of
 from stepfold.cli.viewing import own_views
 from stepfold.cli.workers import choose_agent, parts_of, told_knowledge
 from stepfold.policy.agent import Agent
+from stepfold.routing import Routes
 from stepfold.settings import Settings
 
 
@@ -32,6 +34,14 @@ def serve(
     agent: AgentFile = None,
     script: Script = None,
     hooks: HooksModule = None,
+    routes: Annotated[
+        Path | None,
+        typer.Option(
+            "--routes",
+            metavar="FILE",
+            help="Make these the current routes first, as `stepfold route apply` does.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Work on the log until stopped. Any number of processes may serve the same one.
@@ -41,7 +51,8 @@ def serve(
     roles = _roles(only)
     here = settings.read(folder=data)
     parts = parts_of(here, script, hooks)
-    asyncio.run(_serve(here, parts, roles, agent, script, json=json))
+    table = table_of(routes) if routes else None
+    asyncio.run(_serve(here, parts, roles, agent, script, table, json=json))
 
 
 def _roles(only: str | None) -> tuple[str, ...]:
@@ -61,12 +72,15 @@ async def _serve(
     roles: tuple[str, ...],
     agent: Path | None,
     script: Path | None,
+    table: Routes | None,
     *,
     json: bool,
 ) -> None:
     stop = Stop(lambda: warn("finishing what is in hand; once more stops at once"))
     try:
         async with opened(here) as found, AsyncExitStack() as stack:
+            if table is not None:
+                await apply(found, table)
             chosen = await choose_agent(found, parts, agent, script)
             ends = [asyncio.create_task(stop.asked())]
             if VIEWS in roles:
@@ -127,7 +141,7 @@ def _say(
         say_json({"serves": roles, "url": where, "folder": str(here.folder), "agent": agent.name})
         return
     embedded = "" if here.nats_url else f", in {here.folder}"
-    models = ", ".join(TOLD.get(model, model) for model in agent.models)
+    models = ", ".join(TOLD.get(model, model) for model in agent.models) or "by the routes"
     lines = {
         "serves": ", ".join(roles),
         "log": where + embedded,

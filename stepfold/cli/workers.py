@@ -19,9 +19,11 @@ from stepfold.handlers.observer import Observer
 from stepfold.knowledge.library import Library
 from stepfold.policy.agent import Agent
 from stepfold.providers.model import Model
+from stepfold.providers.prices import load_prices
 from stepfold.providers.scripted import PROVIDER as SCRIPTED
 from stepfold.providers.scripted import ScriptedModel, load_script
 from stepfold.settings import Settings, read_agent
+from stepfold.settings.hosted import hosted
 from stepfold.tools.tool import Tool
 
 
@@ -36,12 +38,15 @@ class Hooks(Struct, frozen=True):
 
 def parts_of(here: Settings, script: Path | None, hooks: str | None) -> Parts:
     brought = load_hooks(hooks) if hooks else Hooks()
-    models = dict(brought.models)
+    ours = hosted()
+    models = {**ours.models, **brought.models}
     if script is not None:
         models[SCRIPTED] = _scripted(script)
     return Parts(
         knowledge=Library(here.knowledge),
         models=models,
+        rerankers=ours.rerankers,
+        prices=load_prices(here.prices),
         tools={tool.spec.name: tool for tool in brought.tools},
         vetoes=brought.vetoes,
         observers=brought.observers,

@@ -282,6 +282,7 @@ class GenerationAbandoned(_Event, frozen=True, tag="generation.abandoned/1"):
     call: str
     reason: str
     detail: str = ""
+    choice: Choice | None = None
 
 
 class TurnExpired(_Event, frozen=True, tag="turn.expired/1"):

@@ -10,13 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from msgspec.structs import replace
 
-from stepfold.events.event import Generated, GenerationFailed, Reasoned, ReasonFailed
+from stepfold.events.event import (
+    Generated,
+    GenerationFailed,
+    Reasoned,
+    ReasonFailed,
+    RetrievalFailed,
+    RetrievalReturned,
+)
 from stepfold.events.values import BudgetStep
 from stepfold.policy.budget import Account, Budgets, accounts, decode_budgets, step, worse
 from stepfold.streams.log import (
@@ -37,7 +44,7 @@ STALE_S = 60.0
 """What is held for longer is looked up in the log."""
 SWEEP_S = 20.0
 RACES_MAX = 1_000
-Paid = Reasoned | ReasonFailed | Generated | GenerationFailed
+Paid = Reasoned | ReasonFailed | Generated | GenerationFailed | RetrievalReturned | RetrievalFailed
 log = logging.getLogger("stepfold.budgets")
 
 
@@ -200,5 +207,18 @@ class Keeper:
         customer, conversation, call = handle.split("/")
         for entry in await self._log.read(customer, conversation):
             if isinstance(entry.event, Paid) and entry.event.call == call:
-                await self._settle(name, handle, entry.event.cost_usd)
+                await self._settle(name, handle, _cost(entry.event))
                 return
+
+
+def _cost(paid: Paid) -> Decimal | None:
+    """None when the price of any part of it is not known."""
+    if not isinstance(paid, RetrievalReturned | RetrievalFailed):
+        return paid.cost_usd
+    return total(each.cost_usd for each in paid.spent)
+
+
+def total(costs: Iterable[Decimal | None]) -> Decimal | None:
+    """US dollars; None when one of them is not known."""
+    told = list(costs)
+    return None if None in told else sum((each for each in told if each), Decimal(0))

@@ -19,6 +19,8 @@ TOKEN_CHARS = 4
 """Characters of a token, roughly: a route needs no better estimate."""
 AGENT = "agent"
 """The name of the route of an agent that lists its models itself."""
+REQUEST = "request"
+"""The name of the route of a generation whose model was named by whoever asked for it."""
 
 
 class World(Struct, frozen=True):
@@ -74,7 +76,7 @@ def listed(routing: Routing) -> bool:
 def routing_of_job(request: GenerationRequested, world: World) -> Routing:
     """The candidates of a generation; only its own model when whoever asked for it named that."""
     if request.choice is None:
-        return Routing("request", (Pick(request.model, 1, request.options),))
+        return Routing(REQUEST, (Pick(request.model, 1, request.options),))
     return route(world.routes, facts_of_job(request, world))
 
 
@@ -95,8 +97,10 @@ def facts_of_job(request: GenerationRequested, world: World) -> Facts:
 
 
 def choice(routing: Routing, pick: Pick | None, world: World, why: str) -> Choice | None:
-    """Why this model, or none. That an agent names its models itself is reason enough."""
-    if routing.route in (AGENT, "request"):
+    """Why this model, or none. That whoever asks names the model is reason enough, and that an
+    agent does, as long as no budget has a say in which tools it gets.
+    """
+    if routing.route == REQUEST or (routing.route == AGENT and not world.budget):
         return None
     return Choice(
         route=routing.route,

@@ -239,7 +239,9 @@ def _permit(event: Event, state: Conversation, vetoes: Sequence[Veto]) -> Event:
             return ToolRefused(event.call, event.turn, event.name, why)
         case RetrievalRequested():
             return ToolRefused(event.call, event.turn, SEARCH, why)
-        case ReasonRequested() | ResponseGiven():
+        case ReasonRequested():
+            return TurnAbandoned(event.turn, "vetoed", why, event.choice)
+        case ResponseGiven():
             return TurnAbandoned(event.turn, "vetoed", why)
         case _:
             return event

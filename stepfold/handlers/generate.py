@@ -26,6 +26,7 @@ from stepfold.handlers.schema import mismatch
 from stepfold.policy.agent import Agent
 from stepfold.projections.conversation import Conversation
 from stepfold.providers.model import AS_IT_IS, Prompt
+from stepfold.providers.schemas import unnull
 
 OUTPUT_CHARS_MAX = 16_000
 """What of an answer that does not fit is shown to its model again."""
@@ -123,7 +124,7 @@ def _read(text: str, schema: dict[str, Any]) -> tuple[Any, str | None]:
     """(the JSON in `text`, why it does not fit); models like to fence what they were asked for."""
     fenced = _FENCED.fullmatch(text)
     try:
-        output = msgspec.json.decode(fenced[1] if fenced else text)
+        output = unnull(msgspec.json.decode(fenced[1] if fenced else text), schema)
     except msgspec.DecodeError as error:
         return None, f"not JSON: {error}" if text.strip() else "the answer is empty"
     return output, mismatch(output, schema)

@@ -47,7 +47,8 @@ def _next(name: str, job: Job, failure: GenerationFailed, world: World) -> Event
     left = [pick for pick in routing.picks if pick.model not in job.ruled_out]
     if not left or asks >= routing.attempts_max * len(routing.picks):
         attempts = f"{request.attempt} attempt{'s' * (request.attempt > 1)}"
-        return GenerationAbandoned(name, failure.reason, f"{told} ({attempts})")
+        why = choice(routing, None, world, f"after {told}")
+        return GenerationAbandoned(name, failure.reason, f"{told} ({attempts})", why)
     pick = after(request.model, routing.picks, left)
     again = _attempt(name, request, pick, choice(routing, pick, world, f"after {told}"))
     asked_s = failure.delay_s if pick.model == request.model else 0

@@ -8,12 +8,15 @@ from msgspec.structs import replace
 
 from stepfold.events.envelope import Entry
 from stepfold.events.event import Event, ReasonFailed, ReasonRequested, Request
-from stepfold.handlers.asking import Asker, Failed
+from stepfold.events.values import Refusal, Text, ToolCall
+from stepfold.handlers.asking import Asker, Failed, Spoken
 from stepfold.handlers.prompt import prompt, reasoned
 from stepfold.policy.agent import Agent
 from stepfold.policy.toolspec import ToolSpec
 from stepfold.projections.conversation import Conversation
+from stepfold.providers.model import Reply
 
+EMPTY = "empty"
 NO_SPECS: Mapping[str, ToolSpec] = {}
 
 
@@ -37,6 +40,8 @@ class Reason:
         )
         if isinstance(told, Failed):
             return _failed(request, told)
+        if _says_nothing(told.reply):
+            return _empty(request, told)
         answer = reasoned(request, told.reply, elapsed_ms=told.elapsed_ms, passages=state.passages)
         return replace(answer, first_ms=told.first_ms) if told.first_ms else answer
 
@@ -54,6 +59,33 @@ class Reason:
             retryable=retryable,
             attempt=request.attempt,
         )
+
+
+def _says_nothing(reply: Reply) -> bool:
+    """Nothing for the contact and nothing to do. What a policy kept back is no accident."""
+    return reply.finish not in ("content_filter", "refusal") and not any(
+        isinstance(part, ToolCall | Refusal) or (isinstance(part, Text) and part.text.strip())
+        for part in reply.all_parts()
+    )
+
+
+def _empty(request: ReasonRequested, told: Spoken) -> ReasonFailed:
+    """It is worth asking again, and it was paid for."""
+    reply = told.reply
+    return ReasonFailed(
+        call=request.call,
+        turn=request.turn,
+        model=request.model,
+        reason=EMPTY,
+        detail=f"the answer has no text and no call (finish: {reply.finish_word or reply.finish})",
+        retryable=True,
+        usage=reply.usage,
+        cost_usd=reply.cost_usd,
+        elapsed_ms=told.elapsed_ms,
+        attempt=request.attempt,
+        provider=reply.provider,
+        price=reply.price,
+    )
 
 
 def _failed(request: ReasonRequested, told: Failed) -> ReasonFailed:

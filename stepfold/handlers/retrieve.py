@@ -12,6 +12,7 @@ from stepfold.events.event import (
     RetrievalRequested,
     RetrievalReturned,
 )
+from stepfold.handlers.rerank import Best, Ranking
 from stepfold.handlers.worker import since
 from stepfold.knowledge.errors import KnowledgeError
 from stepfold.knowledge.knowledge import Knowledge
@@ -23,20 +24,26 @@ class Retrieve:
     by = "retrieve"
     intent = False
 
-    def __init__(self, knowledge: Knowledge) -> None:
+    def __init__(self, knowledge: Knowledge, ranking: Ranking | None = None) -> None:
         self._knowledge = knowledge
+        self._ranking = ranking
 
     async def run(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
         request = entry.event
         assert isinstance(request, RetrievalRequested)
         begin = time.perf_counter()
+        ranking = self._ranking
+        k = ranking.wanted(entry, agent.name) if ranking else request.passages_max
         try:
-            passages = await self._knowledge.search(
-                request.collections, request.query, request.passages_max
-            )
+            passages = await self._knowledge.search(request.collections, request.query, k)
         except KnowledgeError as error:
             return RetrievalFailed(request.call, request.turn, str(error), since(begin))
-        return RetrievalReturned(request.call, request.turn, passages, since(begin))
+        best = Best(passages)
+        if ranking:
+            best = await ranking.best(entry, agent.name, passages)
+        return RetrievalReturned(
+            request.call, request.turn, best.passages, since(begin), best.spent
+        )
 
     def forbid(self, request: Request, agent: Agent) -> Event | None:
         return None

@@ -24,6 +24,7 @@ from stepfold.handlers.schema import mismatch
 from stepfold.handlers.worker import since
 from stepfold.policy.agent import Agent
 from stepfold.projections.conversation import Conversation
+from stepfold.providers.schemas import unnull
 from stepfold.tools.tool import Tool, ToolError
 
 UNSEEN = frozenset({"timeout", "cancelled", "lost"})
@@ -42,8 +43,9 @@ class RunTool:
         assert isinstance(request, ToolRequested)
         begin = time.perf_counter()
         key = f"{entry.customer}/{entry.conversation}/{request.call}"
+        tool = self._tools[request.name]
         try:
-            result = await self._tools[request.name].run(request.arguments, call=key)
+            result = await tool.run(unnull(request.arguments, tool.spec.parameters), call=key)
         except ToolError as error:
             return ToolFailed(request.call, request.turn, str(error), since(begin))
         return ToolReturned(request.call, request.turn, msgspec.to_builtins(result), since(begin))
@@ -61,7 +63,7 @@ class RunTool:
         if tool is None:
             known = ", ".join(sorted(self._tools)) or "none"
             return f"tool {request.name!r} is not set up in this worker (known: {known})"
-        return mismatch(request.arguments, tool.spec.parameters)
+        return mismatch(unnull(request.arguments, tool.spec.parameters), tool.spec.parameters)
 
     def failed(self, request: Request, reason: str, detail: str, *, retryable: bool) -> Event:
         assert isinstance(request, ToolRequested)

@@ -46,6 +46,10 @@ class Worlds:
             budget_left_usd=left,
         )
 
+    @property
+    def routes(self) -> Routes:
+        return self._routes
+
     async def look(self) -> None:
         """Take over the current routes, when they are others than before."""
         raw = await self._shelf.appointed()

@@ -3,6 +3,7 @@
 from stepfold.streams.jetstream.agents import JetStreamAgents
 from stepfold.streams.jetstream.balances import JetStreamBalances
 from stepfold.streams.jetstream.connection import Connection, connect
+from stepfold.streams.jetstream.files import JetStreamFiles
 from stepfold.streams.jetstream.log import JetStreamLog
 from stepfold.streams.jetstream.message import Message, Pulse, acknowledge, give_back, place
 from stepfold.streams.jetstream.prepare import awaited, prepare, prepare_consumer
@@ -15,6 +16,7 @@ __all__ = [
     "Handle",
     "JetStreamAgents",
     "JetStreamBalances",
+    "JetStreamFiles",
     "JetStreamLog",
     "JetStreamShelf",
     "JetStreamTimers",

@@ -1,0 +1,168 @@
+"""`stepfold route`: the routes, in a file and on the log, and what they would choose."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, cast, get_args
+
+import typer
+
+from stepfold import settings
+from stepfold.app import opened
+from stepfold.cli.exits import REFUSED
+from stepfold.cli.options import Data, Json
+from stepfold.cli.screen import count, paragraph, say, say_json, warn
+from stepfold.cli.tables import apply as keep
+from stepfold.cli.tables import current, keyless, say_routes, table_of
+from stepfold.cli.where import existing
+from stepfold.handlers.choosing import CONVERSE
+from stepfold.routing import Facts, Need, Pick, Routes, Routing, digest
+from stepfold.routing import route as choose
+from stepfold.settings import Settings
+
+RoutesFile = Annotated[Path, typer.Argument(metavar="FILE", help="Routes, as TOML.")]
+
+commands = typer.Typer(
+    help="Check, apply, show and try the routes: which model does which task.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@commands.command()
+def check(file: RoutesFile, json: Json = False) -> None:
+    """Say whether a file of routes can work: every mistake in it, with its line and the way out."""
+    table = table_of(file)
+    if json:
+        say_json({"table": digest(table), "routes": len(table.routes), "models": [*table.models]})
+        return
+    routes, models = count(len(table.routes), "route"), count(len(table.models), "model")
+    say(f"{file}: {routes}, {models}, no mistake")
+    _warn_keyless(table)
+
+
+@commands.command()
+def apply(file: RoutesFile, data: Data = None, json: Json = False) -> None:
+    """Make the routes of a file the current ones. Whoever serves the log notices; none restarts."""
+    table = table_of(file)
+    name = asyncio.run(_apply(settings.read(folder=data), table))
+    if json:
+        say_json({"table": name})
+        return
+    say(f"these routes are the current ones: {name}")
+    _warn_keyless(table)
+
+
+@commands.command()
+def show(data: Data = None, json: Json = False) -> None:
+    """The current routes."""
+    table = asyncio.run(_current(existing(data)))
+    if json:
+        say_json({"table": digest(table), **_plain(table)})
+        return
+    say(digest(table), dim=True)
+    say_routes(table)
+
+
+@commands.command("try")
+def try_(
+    *,
+    task: Annotated[str, typer.Option(metavar="TASK", help="What is to be done.")] = CONVERSE,
+    customer: Annotated[str, typer.Option(metavar="C", help="Who pays.")] = "",
+    agent: Annotated[str, typer.Option(metavar="NAME", help="Which agent asks.")] = "",
+    channel: Annotated[str, typer.Option(metavar="NAME", help="How the contact writes.")] = "",
+    language: Annotated[str, typer.Option(metavar="TAG", help="Such as de or pt-BR.")] = "",
+    needs: Annotated[
+        str, typer.Option(metavar="NEED,…", help=f"Any of {', '.join(get_args(Need))}.")
+    ] = "",
+    tokens: Annotated[int, typer.Option(min=0, metavar="N", help="Length of the prompt.")] = 0,
+    hour: Annotated[
+        int | None, typer.Option(min=0, max=23, metavar="H", help="UTC (default: now).")
+    ] = None,
+    budget_left: Annotated[
+        str | None, typer.Option(metavar="USD", help="What is left of a budget.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--routes", metavar="FILE", help="Routes, as TOML (default: the current)."),
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Say which models would be asked, in order, and why the others would not.
+
+    Exit code 1 when none would.
+    """
+    facts = Facts(
+        task=task,
+        customer=customer,
+        agent=agent,
+        channel=channel,
+        language=language,
+        needs=_needs(needs),
+        tokens=tokens,
+        hour=datetime.now(UTC).hour if hour is None else hour,
+        budget_left_usd=_usd(budget_left),
+    )
+    table = asyncio.run(_current(existing(data))) if file is None else table_of(file)
+    routing = choose(table, facts)
+    if json:
+        say_json(routing)
+    else:
+        _say(routing)
+    if not routing.picks:
+        raise typer.Exit(REFUSED)
+
+
+async def _apply(here: Settings, table: Routes) -> str:
+    async with opened(here) as found:
+        return await keep(found, table)
+
+
+async def _current(here: Settings) -> Routes:
+    async with opened(here) as found:
+        return await current(found)
+
+
+def _warn_keyless(table: Routes) -> None:
+    for hint in keyless(table):
+        warn(hint)
+
+
+def _plain(table: Routes) -> dict[str, object]:
+    return {name: getattr(table, name) for name in Routes.__struct_fields__}
+
+
+def _needs(told: str) -> frozenset[Need]:
+    words = {word.strip() for word in told.split(",") if word.strip()}
+    known = get_args(Need)
+    if unknown := sorted(words - set(known)):
+        why = f"unknown need {unknown[0]!r} (known: {', '.join(known)})"
+        raise typer.BadParameter(why, param_hint="--needs")
+    return cast(frozenset[Need], frozenset(words))
+
+
+def _usd(told: str | None) -> Decimal | None:
+    try:
+        return None if told is None else Decimal(told)
+    except InvalidOperation as error:
+        raise typer.BadParameter(f"{told!r} is no amount", param_hint="--budget-left") from error
+
+
+def _say(routing: Routing) -> None:
+    say(f"route {routing.route}", bold=True)
+    for number, pick in enumerate(routing.picks, start=1):
+        _say_pick(f"{number}. ", pick)
+    for pick in routing.shadow:
+        _say_pick("beside it, to compare: ", pick)
+    for why in routing.passed:
+        say(paragraph(why, first="  not ", rest="      "), dim=True)
+    if not routing.picks:
+        say("  no model fits")
+
+
+def _say_pick(head: str, pick: Pick) -> None:
+    say(paragraph(f"{pick.model} (place {pick.place})", first=f"  {head}", rest="     "))

@@ -1,0 +1,150 @@
+"""`stepfold budget`: a file is checked, put in force, and its accounts are shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepfold import settings
+from stepfold.app import opened
+from stepfold.cli import exits
+from stepfold.cli.budget import standings
+from stepfold.events.event import ConversationStarted
+from stepfold.handlers.budgets import Keeper
+from stepfold.policy.budget import Budget
+from stepfold.streams.log import Balance, Hold
+from stepfold.streams.memory import utc_now
+from tests.cli.commands import records, run
+from tests.cli.paid import paid_events
+from tests.projections.made import DIGEST
+
+NOW = datetime(2026, 11, 5, 12, tzinfo=UTC)
+TEN, CENT = Decimal(10), Decimal("0.01")
+TOML = '[[budget]]\ncustomer = "*"\nlimit_usd = 10\nperiod = "ever"\n'
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return paid_events(tmp_path_factory.mktemp("log"), [ConversationStarted("help-desk", DIGEST)])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "budgets.toml"
+    file.write_text(TOML)
+    return file
+
+
+def reserve(here: Path, usd: Decimal) -> None:
+    """As a worker does before it asks a model."""
+
+    async def run() -> None:
+        async with opened(settings.read(folder=here)) as found:
+            keeper = Keeper(found.budgets, found.balances, found.log, utc_now)
+            await keeper.look()
+            await keeper.reserve(("acme", "c1"), "help-desk", "r1", usd)
+
+    asyncio.run(run())
+
+
+def shown(here: Path) -> Any:
+    return records(run("budget", "show", "--json", data=here))[0]
+
+
+def test_a_file_that_is_right_is_explained(file: Path) -> None:
+    ended = run("budget", "check", file)
+
+    assert ended.exit_code == 0
+    assert "each customer: $10 in all; warns at 80%" in ended.stdout
+    assert "1 budget, nothing is wrong" in " ".join(ended.stdout.split())
+
+
+@pytest.mark.parametrize("command", ["check", "apply"])
+def test_a_file_that_is_wrong_is_refused_with_its_lines(
+    here: Path, file: Path, command: str
+) -> None:
+    file.write_text(TOML + "warn_at = 2\n[[budget]]\n")
+    before = shown(here)
+
+    ended = run("budget", command, file, data=here)
+
+    assert ended.exit_code == exits.USAGE
+    assert "budgets.toml:5: warn_at = 2" in ended.stderr
+    assert "budgets.toml:6: a budget names nobody" in ended.stderr
+    assert shown(here) == before
+
+
+def test_what_is_applied_is_what_workers_keep_to(here: Path, file: Path) -> None:
+    (done,) = records(run("budget", "apply", file, "--json", data=here))
+    (before,) = shown(here)
+
+    reserve(here, Decimal("8.5"))
+
+    (after,) = shown(here)
+    assert done["digest"].startswith("sha256:")
+    assert (before["name"], before["held_usd"], before["step"]) == ("*", "0", "")
+    assert (after["name"], after["held_usd"], after["step"]) == ("acme", "8.5", "warn")
+    assert (after["spent_usd"], after["left_usd"]) == ("0", "1.5")
+
+
+def test_an_empty_file_ends_all_budgets(here: Path, file: Path) -> None:
+    run("budget", "apply", file, data=here)
+    file.write_text("")
+
+    run("budget", "apply", file, data=here)
+
+    assert shown(here) == []
+    assert "there are no budgets" in run("budget", "show", data=here).stdout
+
+
+@pytest.mark.parametrize("columns", [40, 60, 100, 120])
+def test_it_fits_its_terminal(here: Path, file: Path, columns: int) -> None:
+    run("budget", "apply", file, data=here)
+
+    for words in (("show",), ("check", file)):
+        lines = run("budget", *words, data=here, columns=columns).stdout.splitlines()
+
+        assert lines
+        assert max(map(len, lines[:-1] if words[0] == "check" else lines)) <= columns
+
+
+def told(budget: Budget, balances: dict[str, Balance]) -> Sequence[tuple[str, Decimal]]:
+    return [(each.name, each.left_usd) for each in standings([budget], balances, NOW)]
+
+
+def test_a_budget_for_each_shows_the_accounts_of_this_period_the_most_used_first() -> None:
+    balances = {
+        "customer.each.acme.2026-11": Balance(Decimal(3)),
+        "customer.each.beta.2026-11": Balance(Decimal(4), {"x": Hold(Decimal(7), NOW)}),
+        "customer.each.acme.2026-10": Balance(TEN),
+        "customer.one.acme.2026-11": Balance(CENT),
+        "agent.each.acme.2026-11": Balance(CENT),
+    }
+
+    assert told(Budget("customer", TEN), balances) == [("beta", Decimal(0)), ("acme", Decimal(7))]
+    assert told(Budget("customer", TEN, "acme"), balances) == [("acme", TEN - CENT)]
+    assert told(Budget("agent", TEN), balances) == [("acme", TEN - CENT)]
+
+
+@pytest.mark.parametrize(
+    ("name", "account"),
+    [
+        ("acme/c1", "conversation.one.acme.c1.ever"),
+        ("*", "conversation.each.acme.c1.ever"),
+    ],
+)
+def test_a_conversation_is_shown_by_both_its_names(name: str, account: str) -> None:
+    budget = Budget("conversation", TEN, name, "ever")
+
+    assert told(budget, {account: Balance(CENT)}) == [("acme/c1", TEN - CENT)]
+
+
+@pytest.mark.parametrize("scope", ["customer", "agent", "conversation"])
+def test_a_budget_that_nobody_has_used_is_whole(scope: Any) -> None:
+    assert told(Budget(scope, TEN), {}) == [("*", TEN)]
