@@ -36,15 +36,22 @@ def chat(
     """Talk to an agent; Ctrl-D ends it. Where nobody serves the log, it brings its own workers."""
     here = settings.read(folder=data)
     parts = parts_of(here, script, hooks)
-    asyncio.run(_chat(here, parts, agent, script, json=json))
+    brought = bool(script or hooks)
+    asyncio.run(_chat(here, parts, agent, script, brought=brought, json=json))
 
 
 async def _chat(
-    here: Settings, parts: Parts, agent: Path | None, script: Path | None, *, json: bool
+    here: Settings,
+    parts: Parts,
+    agent: Path | None,
+    script: Path | None,
+    *,
+    brought: bool,
+    json: bool,
 ) -> None:
     async with opened(here) as found, AsyncExitStack() as stack:
         served = LANES.keys() <= await found.served()
-        if served and (parts.models or parts.tools or parts.vetoes or parts.observers):
+        if served and brought:
             raise CommandRefused(
                 "workers serve this log, and they answer with what they were started with: stop"
                 " them, or leave out --script and --hooks"

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "reprice": "stepfold.cli.reprice:reprice",
     "reconcile": "stepfold.cli.reconcile:reconcile",
     "budget": "stepfold.cli.budget:commands",
+    "trace": "stepfold.cli.trace:commands",
     "rebuild": "stepfold.cli.rebuild:rebuild",
     "route": "stepfold.cli.route:commands",
     "generate": "stepfold.cli.generate:generate",
@@ -124,6 +125,7 @@ def main() -> None:
     handler.setLevel(logging.WARNING)
     logging.basicConfig(format="stepfold: %(message)s", handlers=[handler])
     logging.getLogger("nats").setLevel(logging.CRITICAL)  # it logs a traceback per lost connection
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # what it logs we raise
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -3,7 +3,7 @@
     0     done
     1     the answer is no: a difference, a refusal, a failed check, a document that is none
     2     the command line itself is wrong
-    3     the log is unavailable: no server, or its store is full; try again later
+    3     the log, or a receiver, is unavailable: no server, or it takes no more; try again later
     130   stopped with Ctrl-C, or stopped at once with a second signal
     141   whoever read the output went away (as in `stepfold tail | head`)
 
@@ -19,7 +19,8 @@ REFUSED, USAGE, UNAVAILABLE, STOPPED, UNREAD = 1, 2, 3, 130, 141
 
 EPILOG = (
     "Exit codes: 0 done; 1 the answer is no (a difference, a refusal, a failed check);"
-    " 2 the command line is wrong; 3 the log is unavailable; 130 stopped; 141 output not read."
+    " 2 the command line is wrong; 3 the log or a receiver is unavailable; 130 stopped;"
+    " 141 output not read."
 )
 
 CODES: Mapping[str, int] = {
@@ -30,6 +31,8 @@ CODES: Mapping[str, int] = {
     "stepfold.handlers.generation.GenerationError": REFUSED,
     "stepfold.handlers.inbox.InboxRefused": REFUSED,
     "stepfold.knowledge.errors.KnowledgeError": REFUSED,
+    "stepfold.observability.otlp.ExportError": REFUSED,
+    "stepfold.observability.otlp.ReceiverAway": UNAVAILABLE,
     "stepfold.projections.views.errors.ViewsError": REFUSED,
     "stepfold.providers.overrides.PricesRefused": USAGE,
     "stepfold.settings.settings.SettingsError": USAGE,

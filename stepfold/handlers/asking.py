@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from stepfold.events.envelope import Entry
 from stepfold.events.traces import traceparent
-from stepfold.events.transcript import Heard
+from stepfold.events.transcript import Heard, Thought
 from stepfold.events.values import FileRef, Price, Usage
 from stepfold.handlers.budgets import BudgetRefused, Keeper
 from stepfold.handlers.decide import BUDGET
@@ -223,6 +223,8 @@ def _files(prompt: Prompt) -> Iterable[FileRef]:
     for item in prompt.transcript:
         if isinstance(item, Heard):
             yield from item.files
+        elif isinstance(item, Thought):
+            yield from (part for part in item.parts if isinstance(part, FileRef))
 
 
 def _unknown(detail: str) -> ModelError:

@@ -95,7 +95,7 @@ class Ranking:
         try:
             told = await reranker.rerank(
                 request.query,
-                [each.text for each in passages],
+                [f"{each.title}\n{each.text}" for each in passages],
                 model=model,
                 k=request.passages_max,
             )

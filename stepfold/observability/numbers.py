@@ -14,7 +14,7 @@ from msgspec import Struct
 
 OTHER = "other"
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
-_WORD = re.compile(r"[\w.:/@+-]{1,80}")
+_WORD = re.compile(r"[\w.:/@+=~-]{1,128}")
 
 Labels = tuple[str, ...]
 

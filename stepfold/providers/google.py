@@ -79,7 +79,7 @@ class _Connection:
     @asynccontextmanager
     async def post(self, path: str, body: Json, traceparent: str = "") -> AsyncIterator[Any]:
         """The answer of a request that was taken, not read yet; else a ModelError."""
-        client = await self._opened()
+        client = await self.open()
         import httpx2
 
         begun = False
@@ -109,8 +109,8 @@ class _Connection:
         content = msgspec.json.encode(body)
         return self._pool.build_request("POST", made.url, content=content, headers=made.headers)
 
-    async def _opened(self) -> Any:
-        """The import takes seconds: a thread does it, the loop goes on."""
+    async def open(self) -> Any:
+        """The import takes seconds: a thread does it, the loop goes on, no deadline runs."""
         async with self._opening:
             if self._client is None:
                 import httpx2
@@ -176,6 +176,7 @@ class Google:
     async def reply(self, prompt: Prompt, /) -> Reply:
         body = generate.request(prompt)
         assembly = generate.Assembly()
+        await self._connection.open()
         try:
             async with asyncio.timeout(self._connection.timeout_s):
                 raw = await self._raw(body, prompt, assembly)
@@ -231,6 +232,7 @@ class GoogleEmbedder:
         vertex = self._connection.vertex
         body = embeddings.request(texts, path, what, vertex=vertex)
         method = f"{path}:{embeddings.method(path, vertex=vertex)}"
+        await self._connection.open()
         try:
             async with (
                 asyncio.timeout(self._connection.timeout_s),

@@ -70,7 +70,9 @@ def test_thinking_that_led_to_nothing_is_not_sent_back() -> None:
 
 
 def test_nulls_that_the_api_gives_and_does_not_take_are_not_sent_back() -> None:
-    content = [{"type": "output_text", "text": "Hi", "annotations": [], "logprobs": None}]
+    content: list[Json] = [
+        {"type": "output_text", "text": "Hi", "annotations": [], "logprobs": None}
+    ]
 
     thought, message = sendable([REASONING, {**MESSAGE, "content": content}], {})
 
