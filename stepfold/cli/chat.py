@@ -8,15 +8,17 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import typer
+from msgspec import Struct
 
 from stepfold import settings
 from stepfold.app import Opened, Parts, opened, working
 from stepfold.cli import stdin
 from stepfold.cli.exits import CommandRefused
-from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script
+from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script, Traceparent
 from stepfold.cli.screen import count, is_interactive, lapse, paragraph, price, say, say_json
 from stepfold.cli.turn import answer_of, say_answer, until_rest
 from stepfold.cli.workers import choose_agent, parts_of, told_knowledge
+from stepfold.events.envelope import Entry
 from stepfold.handlers.inbox import Inbox, Message
 from stepfold.handlers.table import LANES
 from stepfold.policy.agent import Agent
@@ -25,19 +27,34 @@ from stepfold.settings import Settings
 CUSTOMER = "chat"
 
 
+class Talk(Struct, frozen=True):
+    """Where it goes what somebody types; `trace` is the traceparent of who started the command."""
+
+    inbox: Inbox
+    conversation: str
+    trace: str
+
+    async def say(self, text: str) -> Entry:
+        id = secrets.token_hex(8)
+        return await self.inbox.receive(
+            Message(CUSTOMER, self.conversation, text, id, trace=self.trace)
+        )
+
+
 def chat(
     *,
     data: Data = None,
     agent: AgentFile = None,
     script: Script = None,
     hooks: HooksModule = None,
+    traceparent: Traceparent = "",
     json: Json = False,
 ) -> None:
     """Talk to an agent; Ctrl-D ends it. Where nobody serves the log, it brings its own workers."""
     here = settings.read(folder=data)
     parts = parts_of(here, script, hooks)
     brought = bool(script or hooks)
-    asyncio.run(_chat(here, parts, agent, script, brought=brought, json=json))
+    asyncio.run(_chat(here, parts, agent, script, traceparent, brought=brought, json=json))
 
 
 async def _chat(
@@ -45,6 +62,7 @@ async def _chat(
     parts: Parts,
     agent: Path | None,
     script: Path | None,
+    traceparent: str,
     *,
     brought: bool,
     json: bool,
@@ -59,10 +77,10 @@ async def _chat(
         chosen = await choose_agent(found, parts, agent, script)
         if not served:
             await stack.enter_async_context(working(found, parts))
-        conversation = secrets.token_hex(4)
+        talk = Talk(await found.inbox(chosen), secrets.token_hex(4), traceparent)
         if is_interactive() and not json:
-            _greet(here, chosen, conversation)
-        await _talk(found, await found.inbox(chosen), conversation, json=json)
+            _greet(here, chosen, talk.conversation)
+        await _talk(found, talk, json=json)
 
 
 def _greet(here: Settings, agent: Agent, conversation: str) -> None:
@@ -71,12 +89,12 @@ def _greet(here: Settings, agent: Agent, conversation: str) -> None:
     say("Ctrl-D ends it.")
 
 
-async def _talk(found: Opened, inbox: Inbox, conversation: str, *, json: bool) -> None:
+async def _talk(found: Opened, talk: Talk, *, json: bool) -> None:
     prompts = is_interactive() and not json
     _prompt(prompts)
     async for line in stdin.lines():
         if line.strip():
-            await _say_and_hear(found, inbox, conversation, line.strip(), json=json)
+            await _say_and_hear(found, talk, line.strip(), json=json)
         _prompt(prompts)
     if prompts:
         say()
@@ -87,10 +105,8 @@ def _prompt(wanted: bool) -> None:
         typer.echo("> ", nl=False)
 
 
-async def _say_and_hear(
-    found: Opened, inbox: Inbox, conversation: str, text: str, *, json: bool
-) -> None:
-    message = await inbox.receive(Message(CUSTOMER, conversation, text, secrets.token_hex(8)))
+async def _say_and_hear(found: Opened, talk: Talk, text: str, *, json: bool) -> None:
+    message = await talk.say(text)
     after = message.position - 1
     entries = [entry async for entry in until_rest(found.log, message, after=after)]
     answer = answer_of(entries)

@@ -7,6 +7,18 @@ from typing import Annotated
 
 import typer
 
+from stepfold.events.traces import caller
+
+
+def _checked(traceparent: str) -> str:
+    if traceparent and not caller(traceparent):
+        raise typer.BadParameter(
+            f"{traceparent!r}, given or in TRACEPARENT, is no W3C traceparent, such as"
+            " 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 (small letters)"
+        )
+    return traceparent.strip()
+
+
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -32,6 +44,17 @@ HooksModule = Annotated[
         "--hooks",
         metavar="MODULE",
         help="A Python module with any of TOOLS, MODELS, VETOES, OBSERVERS.",
+    ),
+]
+Traceparent = Annotated[
+    str,
+    typer.Option(
+        "--traceparent",
+        metavar="W3C",
+        envvar="TRACEPARENT",
+        show_envvar=False,
+        callback=_checked,
+        help="The caller's trace and span, for what follows (TRACEPARENT).",
     ),
 ]
 ConversationName = Annotated[

@@ -12,7 +12,7 @@ import typer
 from stepfold import settings
 from stepfold.app import Opened, opened
 from stepfold.cli.exits import REFUSED, CommandRefused
-from stepfold.cli.options import Data, Json
+from stepfold.cli.options import Data, Json, Traceparent
 from stepfold.cli.screen import lapse, say, say_json, warn
 from stepfold.cli.turn import answer_of, say_answer, until_rest
 from stepfold.events.envelope import Entry
@@ -40,6 +40,7 @@ def publish(
     wait: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="Wait for the answer so long.")
     ] = None,
+    traceparent: Traceparent = "",
     data: Data = None,
     json: Json = False,
 ) -> None:
@@ -49,7 +50,8 @@ def publish(
     """
     if text == "-":
         text = sys.stdin.read()
-    message = Message(customer, conversation, text, id or secrets.token_hex(8), channel=CHANNEL)
+    name = id or secrets.token_hex(8)
+    message = Message(customer, conversation, text, name, channel=CHANNEL, trace=traceparent)
     asyncio.run(_publish(settings.read(folder=data), message, wait, json=json))
 
 

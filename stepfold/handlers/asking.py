@@ -23,6 +23,7 @@ from stepfold.handlers.decide import BUDGET
 from stepfold.handlers.worker import since
 from stepfold.providers.model import Delta, Hear, Model, ModelError, ModelFailed, Prompt, Reply
 from stepfold.providers.models import NoPrices, Prices, find
+from stepfold.streams.log import FileMissing
 
 NO_PRICES = NoPrices()
 UNSEEN = frozenset({"timeout", "cut", "unreachable", "malformed"})
@@ -154,7 +155,10 @@ class Asker:
         wanted = {ref.blob for ref in _files(prompt) if ref.blob}
         if not wanted or self._files is None:
             return {}
-        return {name: await self._files.get(name) for name in sorted(wanted)}
+        try:
+            return {name: await self._files.get(name) for name in sorted(wanted)}
+        except FileMissing as error:
+            raise ModelFailed(str(error), reason="file_missing") from error
 
     async def _kept(self, reply: Reply) -> Reply:
         """What the model made is kept before anything names it."""

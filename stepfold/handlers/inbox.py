@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from stepfold.events.envelope import Draft, Entry, first
 from stepfold.events.event import ConversationStarted, MessageReceived, TurnCancelled
+from stepfold.events.values import FileRef
 from stepfold.handlers.states import Known, States
 from stepfold.streams.log import Log, LogConflict
 
@@ -25,7 +26,9 @@ class InboxRefused(Exception):
 
 
 class Message(Struct, frozen=True):
-    """`id` is the channel's own name of the message: the same id is the same message."""
+    """`id` is the channel's own name of the message: the same id is the same message. `files` are
+    kept before they are named here; `language` is a tag such as `de` or `pt-BR`.
+    """
 
     customer: str
     conversation: str
@@ -34,6 +37,8 @@ class Message(Struct, frozen=True):
     contact: str = ""
     channel: str = ""
     trace: str = ""
+    files: tuple[FileRef, ...] = ()
+    language: str = ""
 
 
 class Inbox:
@@ -64,7 +69,9 @@ class Inbox:
         raise InboxRefused(f"conversation {key[0]}/{key[1]} is too busy: send the message again")
 
     def _drafts(self, message: Message, *, new: bool) -> list[Draft]:
-        received = MessageReceived(message.text, message.contact, message.id)
+        received = MessageReceived(
+            message.text, message.contact, message.id, message.files, message.language
+        )
         drafts = [_draft(message, received, key=message.id)]
         if new:
             started = ConversationStarted(

@@ -20,12 +20,13 @@ from stepfold.events.event import (
     ToolReturned,
     ToolUnknown,
 )
+from stepfold.events.traces import traceparent
 from stepfold.handlers.schema import mismatch
 from stepfold.handlers.worker import since
 from stepfold.policy.agent import Agent
 from stepfold.projections.conversation import Conversation
 from stepfold.providers.schemas import unnull
-from stepfold.tools.tool import Tool, ToolError
+from stepfold.tools.tool import Tool, ToolError, calling
 
 UNSEEN = frozenset({"timeout", "cancelled", "lost"})
 """Reasons after which nobody can say whether the tool had its effect."""
@@ -43,9 +44,11 @@ class RunTool:
         assert isinstance(request, ToolRequested)
         begin = time.perf_counter()
         key = f"{entry.customer}/{entry.conversation}/{request.call}"
+        parent = traceparent(entry.trace, *entry.key, request.turn, entry.id)
         tool = self._tools[request.name]
         try:
-            result = await tool.run(unnull(request.arguments, tool.spec.parameters), call=key)
+            with calling(parent):
+                result = await tool.run(unnull(request.arguments, tool.spec.parameters), call=key)
         except ToolError as error:
             return ToolFailed(request.call, request.turn, str(error), since(begin))
         return ToolReturned(request.call, request.turn, msgspec.to_builtins(result), since(begin))

@@ -12,7 +12,7 @@ from stepfold.events.values import BudgetStep
 from stepfold.handlers.budgets import Keeper
 from stepfold.handlers.choosing import World
 from stepfold.routing import Routes, decode_routes
-from stepfold.streams.log import LogUnavailable, Shelf, shelf_digest
+from stepfold.streams.log import LogUnavailable, Shelf, content_digest
 
 LOOK_S = 1.0
 """How long a change of the routes may take to be noticed."""
@@ -54,7 +54,7 @@ class Worlds:
         """Take over the current routes, when they are others than before."""
         raw = await self._shelf.appointed()
         if raw is not None and raw != self._raw:
-            self._routes, self._table, self._raw = decode_routes(raw), shelf_digest(raw), raw
+            self._routes, self._table, self._raw = decode_routes(raw), content_digest(raw), raw
             log.info("routes %s", self._table)
 
     async def keep(self) -> None:

@@ -35,7 +35,7 @@ from stepfold.events.names import EventError, split_subject, step_subject, token
 from stepfold.events.steps import Stored
 from stepfold.events.wire import decode
 from stepfold.policy.agent import Agent, decode_agent, digest, encode_agent
-from stepfold.streams.log import Agents, AgentUnknown, Log, Shelf, chain, shelf_digest
+from stepfold.streams.log import Agents, AgentUnknown, Log, Shelf, chain, content_digest
 
 Key = tuple[str, str]
 
@@ -300,7 +300,7 @@ class Archive:
                 agent = decode_agent(bytes(raw))
                 self.agents[digest(agent)] = agent
             elif name == "routes":
-                self.routes[shelf_digest(bytes(raw))] = bytes(raw)
+                self.routes[content_digest(bytes(raw))] = bytes(raw)
             elif name == "missing":
                 self.missing.add(msgspec.json.decode(raw, type=str))
             else:

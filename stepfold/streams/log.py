@@ -96,6 +96,14 @@ class Agents(Protocol):
         ...
 
 
+class FileMissing(LogError):
+    """No file of this name was ever kept."""
+
+
+class FileRefused(LogError):
+    """The file is too large."""
+
+
 class AgentUnknown(LogError):
     """No agent with this digest was ever kept in this log."""
 
@@ -155,7 +163,8 @@ class Balances(Protocol):
     async def all(self) -> dict[str, Balance]: ...
 
 
-def shelf_digest(raw: bytes) -> str:
+def content_digest(raw: bytes) -> str:
+    """The name of bytes that are kept by what they are."""
     return "sha256:" + hashlib.sha256(raw).hexdigest()
 
 

@@ -18,10 +18,11 @@ from stepfold.streams.log import (
     NOWHERE,
     AgentUnknown,
     Balance,
+    FileMissing,
     LogConflict,
     Tail,
     chain,
-    shelf_digest,
+    content_digest,
 )
 
 Clock = Callable[[], datetime]
@@ -139,8 +140,8 @@ class MemoryShelf:
         self._current: bytes | None = None
 
     async def put(self, raw: bytes) -> str:
-        self._versions[shelf_digest(raw)] = raw
-        return shelf_digest(raw)
+        self._versions[content_digest(raw)] = raw
+        return content_digest(raw)
 
     async def get(self, digest: str) -> bytes | None:
         return self._versions.get(digest)
@@ -180,3 +181,21 @@ class MemoryTimers:
 
     async def set(self, customer: str, conversation: str, turn: int, due: datetime) -> None:
         self.due[customer, conversation, turn] = due
+
+
+class MemoryFiles:
+    """Implements Files: bytes by their name."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    async def put(self, data: bytes) -> str:
+        name = content_digest(data)
+        self._kept[name] = data
+        return name
+
+    async def get(self, name: str) -> bytes:
+        """FileMissing."""
+        if name not in self._kept:
+            raise FileMissing(f"file {name} is not in this log's object store")
+        return self._kept[name]

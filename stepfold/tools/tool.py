@@ -5,15 +5,44 @@ ToolError    the tool did not do it; the message goes to the model
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from stepfold.events.values import Arguments
 from stepfold.policy.toolspec import ToolSpec
 
-__all__ = ["Function", "FunctionTool", "Tool", "ToolError", "ToolSpec"]
+__all__ = [
+    "Function",
+    "FunctionTool",
+    "Tool",
+    "ToolError",
+    "ToolSpec",
+    "calling",
+    "traceparent",
+]
 
 Function = Callable[[Arguments, str], Awaitable[Any]]
+
+_traceparent: ContextVar[str] = ContextVar("traceparent", default="")
+
+
+def traceparent() -> str:
+    """What a tool sends as the W3C header `traceparent` of its own requests, so that they are told
+    below its span; empty where no call runs.
+    """
+    return _traceparent.get()
+
+
+@contextmanager
+def calling(traceparent: str) -> Iterator[None]:
+    """What runs in the block is a call with this `traceparent`."""
+    before = _traceparent.set(traceparent)
+    try:
+        yield
+    finally:
+        _traceparent.reset(before)
 
 
 class ToolError(Exception):

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from nats.js import api
 
 from stepfold.app import Opened, opened
@@ -24,6 +25,7 @@ from tests.servers import Server, free_port, running
 from tests.waiting import eventually
 
 BIG = "x" * 2_000_000
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
@@ -79,6 +81,28 @@ async def test_a_message_that_its_channel_sends_again_is_recorded_once(log: Open
 
     assert again.event == MessageReceived("hello", message="m1")
     assert len(await log.log.read("acme", "c1")) == 3
+
+
+@pytest.mark.parametrize(
+    ("trace", "expected"),
+    [
+        (TRACEPARENT, TRACEPARENT),
+        (f" {TRACEPARENT}\n", TRACEPARENT),
+        ("", None),
+        ("x\r\nNats-Rollup: all", None),
+    ],
+    ids=["a caller", "with spaces", "no caller", "what would be a header of its own"],
+)
+async def test_a_step_has_its_callers_trace_in_a_header_too(
+    log: Opened, trace: str, expected: str | None
+) -> None:
+    await log.log.append([replace(said("a"), trace=trace)], after=0)
+
+    message = await log.client.jetstream().get_msg(STEPS, 1)
+    headers = message.headers or {}
+    assert headers.get("Stepfold-Traceparent") == expected
+    assert "Nats-Rollup" not in headers
+    assert (await log.log.read("acme", "c1"))[0].trace == trace
 
 
 # -- large steps --------------------------------------------------------------------------------

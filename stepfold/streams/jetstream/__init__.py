@@ -9,6 +9,7 @@ from stepfold.streams.jetstream.message import Message, Pulse, acknowledge, give
 from stepfold.streams.jetstream.prepare import awaited, prepare, prepare_consumer
 from stepfold.streams.jetstream.pull import Handle, Pull
 from stepfold.streams.jetstream.shelf import JetStreamShelf
+from stepfold.streams.jetstream.standing import standing
 from stepfold.streams.jetstream.timers import JetStreamTimers
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "place",
     "prepare",
     "prepare_consumer",
+    "standing",
 ]

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 
 import nats.js.errors
 from nats.aio.client import Client
 
 from stepfold.streams.config import BLOBS
 from stepfold.streams.jetstream.connection import TIMEOUT_S, unavailable
-from stepfold.streams.log import LogError
+from stepfold.streams.log import FileMissing, FileRefused, content_digest
 
 FILE_BYTES_MAX = 32 * 1024 * 1024
 FILE_S = 30.0
-
-
-class FileMissing(LogError):
-    """No file of this name was ever kept."""
-
-
-class FileRefused(LogError):
-    """The file is too large."""
 
 
 class JetStreamFiles:
@@ -36,7 +27,7 @@ class JetStreamFiles:
             raise FileRefused(
                 f"a file of {len(data)} bytes is too large (at most {FILE_BYTES_MAX})"
             )
-        name = "sha256:" + hashlib.sha256(data).hexdigest()
+        name = content_digest(data)
         with unavailable(f"{name} was not kept"):
             async with asyncio.timeout(FILE_S):
                 store = await self._js.object_store(BLOBS)

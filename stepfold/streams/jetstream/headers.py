@@ -11,6 +11,10 @@ SCHEDULE = "Nats-Schedule"
 SCHEDULE_TARGET = "Nats-Schedule-Target"
 AT = "Stepfold-At"
 """When a payload that cannot say it was recorded."""
+TRACEPARENT = "Stepfold-Traceparent"
+"""That of the caller whom a step is for: whoever follows the log joins the trace without reading
+the step. Of our own, because under the W3C name a client's instrumentation puts its own.
+"""
 _LINE = f"\r\n{AT}: ".encode()
 
 

@@ -21,6 +21,7 @@ from nats.aio.msg import Msg
 from stepfold.events.envelope import Draft, Entry, kind, record
 from stepfold.events.names import EventError, conversation_filter, split_subject, token
 from stepfold.events.steps import Stored
+from stepfold.events.traces import caller
 from stepfold.events.wire import (
     BLOB,
     UNFIT,
@@ -43,7 +44,14 @@ from stepfold.streams.jetstream.connection import (
 )
 from stepfold.streams.jetstream.following import following
 from stepfold.streams.jetstream.gets import Gets
-from stepfold.streams.jetstream.headers import AT, FENCE, FENCE_SUBJECT, MSG_ID, moment
+from stepfold.streams.jetstream.headers import (
+    AT,
+    FENCE,
+    FENCE_SUBJECT,
+    MSG_ID,
+    TRACEPARENT,
+    moment,
+)
 from stepfold.streams.log import (
     NOWHERE,
     LogConflict,
@@ -98,30 +106,36 @@ class JetStreamLog:
         where = subject(draft)
         payload = encode(draft, at=at, after=after)
         outside = "" if draft.cause else draft.id
-        position = await self.append_raw(where, payload, id=outside, after=after)
+        position = await self.append_raw(where, payload, id=outside, after=after, trace=draft.trace)
         if position is not None:
             return record(draft, position=position, at=at, after=after)
         return await self._already(draft, after)
 
     async def append_raw(
-        self, subject: str, payload: bytes, *, id: str, after: int, at: datetime | None = None
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        id: str,
+        after: int,
+        at: datetime | None = None,
+        trace: str = "",
     ) -> int | None:
         """Publish a payload that is fenced on `after`: its position, or None when somebody else was
         first or it is already there. With `id` the server, too, recognises a repetition for a
         while: worth its bytes only for what comes from outside, everything else has the fence.
-        `at` is for payloads that cannot say when they were recorded.
+        `at` is for payloads that cannot say when they were recorded. `trace` goes along for those
+        who follow the log; what is no `traceparent` does not.
         """
         if len(payload) > BLOB_BYTES:
             payload = await self._offload(payload, subject)
-        words = subject.split(".", 3)
-        headers = {
-            FENCE: str(after),
-            FENCE_SUBJECT: conversation_filter(words[1], words[2]),
-        }
+        headers = _fence(subject, after)
         if id:
             headers[MSG_ID] = id
         if at is not None:
             headers[AT] = at.isoformat()
+        if caller(trace):
+            headers[TRACEPARENT] = trace.strip()
         ack = await self._publish(subject, payload, headers)
         if ack.error is None:
             return ack.seq if not ack.duplicate and ack.seq > after else None
@@ -275,3 +289,8 @@ class JetStreamLog:
         ack = await self._publish(where, msgspec.json.encode(grave), headers)
         if ack.error:
             raise LogUnavailable(f"{where} was not kept: {ack.error.description}")
+
+
+def _fence(subject: str, after: int) -> dict[str, str]:
+    _, customer, conversation, _ = subject.split(".", 3)
+    return {FENCE: str(after), FENCE_SUBJECT: conversation_filter(customer, conversation)}

@@ -6,7 +6,7 @@ from nats.aio.client import Client
 
 from stepfold.streams.jetstream.connection import TIMEOUT_S, unavailable
 from stepfold.streams.jetstream.gets import Gets
-from stepfold.streams.log import shelf_digest
+from stepfold.streams.log import content_digest
 
 
 class JetStreamShelf:
@@ -19,7 +19,7 @@ class JetStreamShelf:
         self._where = where
 
     async def put(self, raw: bytes) -> str:
-        name = shelf_digest(raw)
+        name = content_digest(raw)
         if await self.get(name) is None:
             await self._publish(self._place(name), raw)
         return name
