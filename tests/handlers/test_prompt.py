@@ -118,6 +118,15 @@ def test_a_long_result_of_a_tool_is_cut_and_says_so() -> None:
     assert len(cut.text) < 120
 
 
+def test_only_the_results_that_are_too_long_are_cut() -> None:
+    short, long = Result("r2.1", "a", "small"), Result("r2.2", "b", "x" * 1_000)
+
+    shown = fitting((NEW, CALLS, short, long), 200)
+
+    assert shown[2] == short
+    assert shown[3] != long
+
+
 def test_a_single_passage_is_shown_however_long_it_is() -> None:
     (_, _, kept) = fitting((NEW, CALLS, replace(FOUND, passages=(PASSAGE,))), 30)
 
