@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from stepfold import settings
 from stepfold.app import Opened, opened
 from stepfold.cli.exits import REFUSED, CommandRefused
+from stepfold.cli.files import kept
 from stepfold.cli.options import Data, Json, Traceparent
 from stepfold.cli.screen import lapse, say, say_json, warn
 from stepfold.cli.turn import answer_of, say_answer, until_rest
@@ -37,6 +41,13 @@ def publish(
         str | None,
         typer.Option(metavar="ID", help="The message's own id: the same id is the same message."),
     ] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="An image or a document beside it; any number."),
+    ] = None,
+    language: Annotated[
+        str, typer.Option(metavar="TAG", help="What it is written in, as de or pt-BR.")
+    ] = "",
     wait: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="Wait for the answer so long.")
     ] = None,
@@ -51,13 +62,25 @@ def publish(
     if text == "-":
         text = sys.stdin.read()
     name = id or secrets.token_hex(8)
-    message = Message(customer, conversation, text, name, channel=CHANNEL, trace=traceparent)
-    asyncio.run(_publish(settings.read(folder=data), message, wait, json=json))
+    message = Message(
+        customer,
+        conversation,
+        text,
+        name,
+        channel=CHANNEL,
+        trace=traceparent,
+        language=language,
+    )
+    asyncio.run(_publish(settings.read(folder=data), message, file or (), wait, json=json))
 
 
-async def _publish(here: Settings, message: Message, wait: float | None, *, json: bool) -> None:
+async def _publish(
+    here: Settings, message: Message, files: Sequence[Path], wait: float | None, *, json: bool
+) -> None:
     async with opened(here) as found:
-        entry = await (await found.inbox()).receive(message)
+        inbox = await found.inbox()
+        message = replace(message, files=tuple([await kept(found, file) for file in files]))
+        entry = await inbox.receive(message)
         if json:
             say_json(entry)
         else:
