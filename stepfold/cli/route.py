@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
+from msgspec.structs import replace
 
 from stepfold import settings
 from stepfold.app import opened
@@ -16,14 +17,17 @@ from stepfold.cli.exits import REFUSED
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import count, paragraph, say, say_json, warn
 from stepfold.cli.tables import apply as keep
-from stepfold.cli.tables import current, keyless, say_routes, table_of
+from stepfold.cli.tables import current, kept, keyless, say_routes, table_of, titled
 from stepfold.cli.where import existing
+from stepfold.events.values import BudgetStep
 from stepfold.handlers.choosing import CONVERSE
 from stepfold.routing import Facts, Need, Pick, Routes, Routing, digest
 from stepfold.routing import route as choose
 from stepfold.settings import Settings
 
 RoutesFile = Annotated[Path, typer.Argument(metavar="FILE", help="Routes, as TOML.")]
+
+STEPS = tuple(step for step in get_args(BudgetStep) if step)
 
 commands = typer.Typer(
     help="Check, apply, show and try the routes: which model does which task.",
@@ -40,7 +44,7 @@ def check(file: RoutesFile, json: Json = False) -> None:
         say_json({"table": digest(table), "routes": len(table.routes), "models": [*table.models]})
         return
     routes, models = count(len(table.routes), "route"), count(len(table.models), "model")
-    say(f"{file}: {routes}, {models}, no mistake")
+    say(paragraph(f"{file}: {routes}, {models}, no mistake", rest="  "))
     _warn_keyless(table)
 
 
@@ -52,18 +56,25 @@ def apply(file: RoutesFile, data: Data = None, json: Json = False) -> None:
     if json:
         say_json({"table": name})
         return
-    say(f"these routes are the current ones: {name}")
+    say(paragraph(f"these routes are the current ones: {name}", rest="  "))
     _warn_keyless(table)
 
 
 @commands.command()
-def show(data: Data = None, json: Json = False) -> None:
-    """The current routes."""
-    table = asyncio.run(_current(existing(data)))
+def show(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="DIGEST", help="Earlier ones, as `stepfold why` names them."),
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """The current routes, or earlier ones."""
+    table = asyncio.run(_current(existing(data), name))
     if json:
         say_json({"table": digest(table), **_plain(table)})
         return
-    say(digest(table), dim=True)
+    say(paragraph(digest(table)), dim=True)
     say_routes(table)
 
 
@@ -85,6 +96,9 @@ def try_(
     budget_left: Annotated[
         str | None, typer.Option(metavar="USD", help="What is left of a budget.")
     ] = None,
+    budget: Annotated[
+        str, typer.Option(metavar="STEP", help=f"How far it is used up: {', '.join(STEPS)}.")
+    ] = "",
     file: Annotated[
         Path | None,
         typer.Option("--routes", metavar="FILE", help="Routes, as TOML (default: the current)."),
@@ -105,10 +119,11 @@ def try_(
         needs=_needs(needs),
         tokens=tokens,
         hour=datetime.now(UTC).hour if hour is None else hour,
+        budget=_step(budget),
         budget_left_usd=_usd(budget_left),
     )
     table = asyncio.run(_current(existing(data))) if file is None else table_of(file)
-    routing = choose(table, facts)
+    routing = _routing(table, facts)
     if json:
         say_json(routing)
     else:
@@ -122,9 +137,9 @@ async def _apply(here: Settings, table: Routes) -> str:
         return await keep(found, table)
 
 
-async def _current(here: Settings) -> Routes:
+async def _current(here: Settings, name: str | None = None) -> Routes:
     async with opened(here) as found:
-        return await current(found)
+        return await current(found) if name is None else await kept(found, name)
 
 
 def _warn_keyless(table: Routes) -> None:
@@ -134,6 +149,22 @@ def _warn_keyless(table: Routes) -> None:
 
 def _plain(table: Routes) -> dict[str, object]:
     return {name: getattr(table, name) for name in Routes.__struct_fields__}
+
+
+def _routing(table: Routes, facts: Facts) -> Routing:
+    """As agents and generations get it: a budget that is used up leaves nobody."""
+    routing = choose(table, facts)
+    if facts.budget != "refuse":
+        return routing
+    used_up = (f"{pick.model}: the budget is used up" for pick in routing.picks)
+    return replace(routing, picks=(), shadow=(), passed=(*routing.passed, *used_up))
+
+
+def _step(told: str) -> BudgetStep:
+    if told and told not in STEPS:
+        why = f"unknown step {told!r} (known: {', '.join(STEPS)})"
+        raise typer.BadParameter(why, param_hint="--budget")
+    return cast(BudgetStep, told)
 
 
 def _needs(told: str) -> frozenset[Need]:
@@ -147,13 +178,16 @@ def _needs(told: str) -> frozenset[Need]:
 
 def _usd(told: str | None) -> Decimal | None:
     try:
-        return None if told is None else Decimal(told)
-    except InvalidOperation as error:
-        raise typer.BadParameter(f"{told!r} is no amount", param_hint="--budget-left") from error
+        amount = None if told is None else Decimal(told)
+    except InvalidOperation:
+        amount = Decimal("nan")
+    if amount is not None and not amount.is_finite():
+        raise typer.BadParameter(f"{told!r} is no amount, such as 1.50", param_hint="--budget-left")
+    return amount
 
 
 def _say(routing: Routing) -> None:
-    say(f"route {routing.route}", bold=True)
+    say(paragraph(titled(routing.route), rest="  "), bold=True)
     for number, pick in enumerate(routing.picks, start=1):
         _say_pick(f"{number}. ", pick)
     for pick in routing.shadow:

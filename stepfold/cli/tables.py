@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import typer
 
 from stepfold.app import Opened
 from stepfold.cli.exits import REFUSED, CommandRefused
-from stepfold.cli.screen import paragraph, say, warn
+from stepfold.cli.screen import paragraph, plain, say, warn
 from stepfold.events.values import Options
 from stepfold.routing import Candidate, Conditions, Route, Routes, decode_routes, encode_routes
 from stepfold.settings import RoutesRefused, read_routes
 from stepfold.settings.hosted import missing
 
 NONE = "no routes yet: write a file (docs/routing.md), then `stepfold route apply FILE`"
+NOT_OURS = "the routes on this log are of another version of stepfold: upgrade, or apply a file"
+WHERE_NAMED = "`stepfold why CONVERSATION` names those that a model was chosen by"
+NO_ROUTE = "no route"
+"""How the name of a route begins where there is none for a task."""
 
 
 def table_of(path: Path) -> Routes:
@@ -24,7 +31,7 @@ def table_of(path: Path) -> Routes:
         return read_routes(path)
     except RoutesRefused as refused:
         for problem in refused.problems:
-            warn(problem)
+            warn(plain(problem))
         raise typer.Exit(REFUSED) from refused
 
 
@@ -32,7 +39,22 @@ async def current(found: Opened) -> Routes:
     raw = await found.routes.appointed()
     if raw is None:
         raise CommandRefused(NONE)
-    return decode_routes(raw)
+    return _decoded(raw)
+
+
+async def kept(found: Opened, name: str) -> Routes:
+    """The table with this digest: current, or an earlier one."""
+    raw = await found.routes.get(name) if _DIGEST.fullmatch(name) else None
+    if raw is None:
+        raise CommandRefused(f"routes {name!r} are not on this log: {WHERE_NAMED}")
+    return _decoded(raw)
+
+
+def _decoded(raw: bytes) -> Routes:
+    try:
+        return decode_routes(raw)
+    except msgspec.DecodeError as error:
+        raise CommandRefused(f"{NOT_OURS} ({error})") from error
 
 
 async def apply(found: Opened, table: Routes) -> str:
@@ -46,11 +68,19 @@ def keyless(table: Routes) -> Iterator[str]:
         hint = missing(model)
         if hint:
             yield f"{model} cannot be asked from here: {hint}"
+    for name, server in table.providers.items():
+        if server.key_env and server.key_env not in os.environ:
+            yield f"{name} is asked without a key from here: set {server.key_env}"
+
+
+def titled(route: str) -> str:
+    """A route's name as a headline."""
+    return route if route.startswith(NO_ROUTE) else f"route {route}"
 
 
 def say_routes(table: Routes) -> None:
     for route in table.routes:
-        say(route.name, bold=True)
+        say(paragraph(route.name, rest="  "), bold=True)
         say_candidates(route.candidates)
         if route.shadow:
             say("  beside it, to compare:")
@@ -60,6 +90,7 @@ def say_routes(table: Routes) -> None:
             say(paragraph(limits, first="  ", rest="  "), dim=True)
 
 
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 _LIMITS = (Route("", ()).attempts_max, Route("", ()).repairs_max)
 
 

@@ -12,6 +12,7 @@ from stepfold.app import opened
 from stepfold.cli import find
 from stepfold.cli.options import ConversationName, Data, Json
 from stepfold.cli.screen import lapse, paragraph, price, say, say_json
+from stepfold.cli.tables import NO_ROUTE, titled
 from stepfold.cli.where import existing
 from stepfold.cli.words import cost, elapsed_ms
 from stepfold.events.envelope import Entry, kind
@@ -31,12 +32,15 @@ from stepfold.settings import Settings
 
 Asked = ReasonRequested | GenerationRequested
 Ended = Reasoned | ReasonFailed | Generated | GenerationFailed
+Abandoned = TurnAbandoned | GenerationAbandoned
 NAMED = "the model was named, no route was asked"
+NO_MORE = "no other was asked"
+"""Where the end has nothing to do with a route: a limit, or a list of the agent's own."""
 
 
 class Why(Struct, frozen=True):
-    """One choice. `model` is empty where none was left; `outcome` is the kind of the step that came
-    of it, empty while there is none, and `failure` its reason.
+    """One choice. `model` is empty where no more was asked; `outcome` is the kind of the step that
+    came of it, empty while there is none, and `failure` its reason.
     """
 
     position: int
@@ -78,13 +82,17 @@ async def _read(here: Settings, name: str) -> list[Entry]:
 def choices_of(entries: Sequence[Entry]) -> Iterator[Why]:
     """In the order of the log."""
     ends = {each.event.call: each.event for each in entries if isinstance(each.event, Ended)}
+    asked = {each.event.call: each.event for each in entries if isinstance(each.event, Asked)}
     for entry in entries:
         event = entry.event
         match event:
             case ReasonRequested() | GenerationRequested():
                 yield _asked(entry.position, event, ends.get(event.call))
-            case TurnAbandoned(choice=Choice()) | GenerationAbandoned(choice=Choice()):
-                yield _given_up(entry.position, event)
+            case TurnAbandoned():
+                yield _given_up(entry.position, event, f"turn {event.turn}", CONVERSE)
+            case GenerationAbandoned():
+                task = asked[event.call].task if event.call in asked else ""
+                yield _given_up(entry.position, event, event.call, task)
             case _:
                 continue
 
@@ -93,7 +101,7 @@ def _asked(position: int, request: Asked, end: Ended | None) -> Why:
     return Why(
         position=position,
         call=request.call,
-        task=CONVERSE if isinstance(request, ReasonRequested) else request.task,
+        task=request.task,
         model=request.model,
         attempt=request.attempt,
         shadow=isinstance(request, ReasonRequested) and request.shadow,
@@ -109,22 +117,25 @@ def _asked(position: int, request: Asked, end: Ended | None) -> Why:
 def _failure(end: Ended | None) -> str:
     if not isinstance(end, ReasonFailed | GenerationFailed):
         return ""
+    return _because(end)
+
+
+def _because(end: ReasonFailed | GenerationFailed | Abandoned) -> str:
     return f"{end.reason}: {end.detail}" if end.detail else end.reason
 
 
-def _given_up(position: int, event: TurnAbandoned | GenerationAbandoned) -> Why:
-    assert event.choice is not None
+def _given_up(position: int, event: Abandoned, call: str, task: str) -> Why:
     return Why(
         position=position,
-        call=event.call if isinstance(event, GenerationAbandoned) else f"turn {event.turn}",
-        task=event.choice.route,
+        call=call,
+        task=task,
         model="",
         attempt=0,
         shadow=False,
-        why=event.choice.why,
+        why=event.choice.why if event.choice else NO_MORE,
         choice=event.choice,
         outcome=kind(event),
-        failure=f"{event.reason}: {event.detail}",
+        failure=_because(event),
     )
 
 
@@ -134,7 +145,8 @@ def _given_up(position: int, event: TurnAbandoned | GenerationAbandoned) -> Why:
 def _say(each: Why) -> None:
     shadow = " (a shadow: its answer counts for nothing)" if each.shadow else ""
     say()
-    say(f"{each.position} {each.call}: {each.model or 'no model'}{shadow}", bold=True)
+    head = f"{each.position} {each.call}: {each.model or 'no model'}{shadow}"
+    say(paragraph(head, rest="  "), bold=True)
     for line in (*_reasons(each), *_outcome(each)):
         say(paragraph(line, first="  ", rest="    "))
 
@@ -146,7 +158,9 @@ def _reasons(each: Why) -> Iterator[str]:
         yield f"{each.why}{again}"
         return
     place = f", place {choice.place}" if choice.place else ""
-    yield f"route {choice.route}{place}: {choice.why}"
+    yield f"{titled(choice.route)}{place}: {choice.why}"
+    if choice.route.startswith(NO_ROUTE):
+        yield "write one (docs/routing.md), then `stepfold route apply FILE`"
     for passed in choice.passed:
         yield f"not {passed}"
     facts = [f"{choice.hour} h UTC"] if choice.hour >= 0 else []
@@ -155,7 +169,8 @@ def _reasons(each: Why) -> Iterator[str]:
     facts += [f"budget: {choice.budget}"] * bool(choice.budget)
     if choice.table:
         facts.append(f"routes {choice.table}")
-    yield ", ".join(facts)
+    if facts:
+        yield ", ".join(facts)
 
 
 def _outcome(each: Why) -> Iterator[str]:

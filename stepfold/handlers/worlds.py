@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 
+import msgspec
+
 from stepfold.events.values import BudgetStep
 from stepfold.handlers.budgets import Keeper
 from stepfold.handlers.choosing import World
@@ -23,11 +25,17 @@ class Worlds:
     """Call it for the world of one conversation, now."""
 
     def __init__(
-        self, routes: Shelf, clock: Callable[[], datetime], keeper: Keeper | None = None
+        self,
+        routes: Shelf,
+        clock: Callable[[], datetime],
+        keeper: Keeper | None = None,
+        *,
+        look_s: float = LOOK_S,
     ) -> None:
         self._shelf = routes
         self._clock = clock
         self._keeper = keeper
+        self._look_s = look_s
         self._raw: bytes | None = None
         self._routes = Routes()
         self._table = ""
@@ -51,17 +59,27 @@ class Worlds:
         return self._routes
 
     async def look(self) -> None:
-        """Take over the current routes, when they are others than before."""
+        """Take over the current routes, when they are others than before. Those that cannot be read
+        raise msgspec.DecodeError, once.
+        """
         raw = await self._shelf.appointed()
-        if raw is not None and raw != self._raw:
-            self._routes, self._table, self._raw = decode_routes(raw), content_digest(raw), raw
-            log.info("routes %s", self._table)
+        if raw is None or raw == self._raw:
+            return
+        self._raw = raw
+        self._routes, self._table = decode_routes(raw), content_digest(raw)
+        log.info("routes %s", self._table)
 
     async def keep(self) -> None:
-        """Look again and again, until cancelled."""
+        """Look again and again, until cancelled. What is in the way is told when it begins."""
+        away = False
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(self._look_s)
             try:
                 await self.look()
+                away = False
             except LogUnavailable as error:
-                log.warning("the routes stay as they are: %s", error)
+                if not away:
+                    log.warning("the routes stay as they are: %s", error)
+                away = True
+            except msgspec.DecodeError as error:
+                log.warning("the routes stay as they are, those on the log are not ours: %s", error)

@@ -48,7 +48,7 @@ def test_files_and_language_are_part_of_the_message(tmp_path: Path, picture: Pat
         (
             "large.pdf",
             bytes(FILE_BYTES_MAX + 1),
-            f"large.pdf: a file of {FILE_BYTES_MAX + 1} bytes is too large (at most {FILE_BYTES_MAX})",
+            f"large.pdf: a file of {FILE_BYTES_MAX + 1} bytes is too large",
         ),
         ("gone.pdf", None, "gone.pdf: No such file or directory"),
     ],
