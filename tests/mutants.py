@@ -1,4 +1,4 @@
-"""Mutants of `decide` and `evolve`: each small change to the code must make a core test fail.
+"""Mutants of `decide` with all it asks, and of `evolve`: each small change to the code must make a core test fail.
 
     python -m tests.mutants [--only TEXT] [--processes 2]
 
@@ -37,9 +37,18 @@ ROOT = Path(__file__).parents[1]
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.toml")
 TARGETS = {
     "stepfold.handlers.decide": ROOT / "stepfold/handlers/decide.py",
+    "stepfold.handlers.choosing": ROOT / "stepfold/handlers/choosing.py",
+    "stepfold.handlers.jobs": ROOT / "stepfold/handlers/jobs.py",
     "stepfold.projections.conversation": ROOT / "stepfold/projections/conversation.py",
+    "stepfold.routing.route": ROOT / "stepfold/routing/route.py",
 }
-TESTS = ("tests/handlers/test_decide.py", "tests/projections/test_conversation.py")
+TESTS = (
+    "tests/handlers/test_decide.py",
+    "tests/handlers/test_decide_routes.py",
+    "tests/handlers/test_jobs.py",
+    "tests/projections/test_conversation.py",
+    "tests/routing/test_route.py",
+)
 FIXED = "not hypothesis"  # what chance finds today it may not find tomorrow
 WITHOUT = ("cacheprovider", "randomly", "unraisableexception")
 PLAIN = ("-x", "-q", "--tb=no", "--assert=plain", "--noconftest")

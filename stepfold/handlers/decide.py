@@ -37,7 +37,7 @@ from stepfold.events.values import Choice, Citation, Refusal, RefusedCitation, T
 from stepfold.handlers.choosing import World, after, backoff_s, choice, listed, routing_of, shown
 from stepfold.handlers.jobs import next_attempts
 from stepfold.policy.agent import SEARCH, Agent, offered
-from stepfold.projections.conversation import OVERFLOW, Conversation, Turn
+from stepfold.projections.conversation import OVERFLOW, Conversation, Turn, evolve
 from stepfold.routing import Pick, Routing
 
 BY = "agent"
@@ -58,8 +58,7 @@ def decide(
     if state.stopped or state.unreadable:
         return NOTHING
     missing = _next(agent, state, world) if state.agent else NOTHING
-    missing = (*missing, *next_attempts(state, world))
-    return tuple(_permit(event, state, vetoes) for event in missing)
+    return (*_permitted(missing, state, vetoes), *next_attempts(state, world))
 
 
 def _next(agent: Agent, state: Conversation, world: World) -> tuple[Event, ...]:
@@ -71,7 +70,7 @@ def _next(agent: Agent, state: Conversation, world: World) -> tuple[Event, ...]:
     if state.unheard and agent.second_message == "supersede":
         return (TurnCancelled(turn.number, "superseded by a newer message"),)
     if turn.thinking:
-        return tuple(_shadows(agent, state, turn, world))
+        return tuple(_shadows(agent, state, world))
     if turn.failure:
         return _after_failure(agent, state, turn, turn.failure, world)
     if turn.waiting:
@@ -94,7 +93,8 @@ def _ask(agent: Agent, state: Conversation, turn: Turn, world: World) -> tuple[E
         told = "; ".join((f"{routing.route}: no model fits", *routing.passed))
         return _abandon(turn, "model", told, choice(routing, None, world, "none fits"))
     why = choice(routing, routing.picks[0], world, "the first that fits")
-    return (_asked(agent, state, turn, world, routing.picks[0], why),)
+    asked = _asked(agent, state, turn, world, routing.picks[0], why)
+    return (asked, *_shadows(agent, evolve(state, asked), world))
 
 
 def _spent(agent: Agent, turn: Turn, routing: Routing, world: World) -> tuple[Event, ...]:
@@ -155,8 +155,10 @@ def _asked(
     )
 
 
-def _shadows(agent: Agent, state: Conversation, turn: Turn, world: World) -> Iterator[Event]:
-    """Models that are asked beside the one that answers, once for each ask."""
+def _shadows(agent: Agent, state: Conversation, world: World) -> Iterator[Event]:
+    """Models that are asked beside the one that is, once for each ask."""
+    turn = state.turn
+    assert turn is not None
     if turn.attempt > 1:
         return
     routing = routing_of(agent, state, world)
@@ -228,6 +230,20 @@ def _check(
 
 def _abandon(turn: Turn, reason: str, detail: str, why: Choice | None = None) -> tuple[Event, ...]:
     return (TurnAbandoned(turn.number, reason, detail, why),)
+
+
+def _permitted(
+    events: Sequence[Event], state: Conversation, vetoes: Sequence[Veto]
+) -> Iterator[Event]:
+    """What vetoes leave of `events`, or put in their place. After an ask that must not be there is
+    no shadow of it, and after a shadow that must not be no other, since they are numbered.
+    """
+    for event in events:
+        permitted = _permit(event, state, vetoes)
+        if isinstance(event, ReasonRequested) and permitted is not event:
+            yield from () if event.shadow else (permitted,)
+            return
+        yield permitted
 
 
 def _permit(event: Event, state: Conversation, vetoes: Sequence[Veto]) -> Event:

@@ -11,6 +11,8 @@ from stepfold.events.values import BudgetStep, Options
 from stepfold.routing.table import Can, Candidate, Conditions, Need, Route, Routes
 
 ANYTHING = Can(vision=True)
+SAVING: frozenset[BudgetStep] = frozenset({"cheaper", "read_only", "refuse"})
+"""Steps of a budget at which no shadow is asked."""
 
 
 class Facts(Struct, frozen=True):
@@ -69,7 +71,7 @@ def route(routes: Routes, facts: Facts) -> Routing:
         route=found.name,
         picks=tuple(picks),
         passed=tuple(passed),
-        shadow=tuple(_shadows(routes, facts, found)),
+        shadow=() if facts.budget in SAVING else tuple(_shadows(routes, facts, found)),
         attempts_max=found.attempts_max,
         repairs_max=found.repairs_max,
     )

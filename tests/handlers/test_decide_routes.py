@@ -69,6 +69,15 @@ def failed(request: ReasonRequested, reason: str = "busy", *, again: bool = True
     )
 
 
+def no_asks(state: Conversation, event: Event) -> str | None:
+    return "nobody is asked" if isinstance(event, ReasonRequested) else None
+
+
+def no_far_ones(state: Conversation, event: Event) -> str | None:
+    far = isinstance(event, ReasonRequested) and event.model == "b/far"
+    return "it is far" if far else None
+
+
 def test_the_first_candidate_that_fits_is_asked_and_the_choice_says_why() -> None:
     picky = replace(SMALL, when=Conditions(channels=("slack",)), options=Options(effort="low"))
 
@@ -200,6 +209,42 @@ def test_a_shadow_is_asked_once_beside_the_model_and_nobody_waits_for_it() -> No
     assert (shadow.upto, shadow.heard, request) == (1, 0, replace(request, shadow=False))
     (given_answer,) = given.when(here, Reasoned("r1", 1, "a/small", (Text("At 9."),)))
     assert type(given_answer).__name__ == "ResponseGiven"
+
+
+def test_shadows_are_asked_in_the_decision_that_asks_the_model_so_none_comes_too_late() -> None:
+    here = world(SMALL, shadow=(FAR, LARGE))
+    state = replay((STARTED, HELLO))
+
+    steps = decide(AGENT, state, (), here)
+
+    calls = [step.call for step in steps if isinstance(step, ReasonRequested)]
+    assert calls == ["r1", "r1s1", "r1s2"]
+
+
+def test_the_shadows_that_a_crash_left_out_are_asked_after_it() -> None:
+    here = world(SMALL, shadow=(FAR, LARGE))
+    state = replay((STARTED, HELLO))
+    asked, first, second = decide(AGENT, state, (), here)
+
+    assert decide(AGENT, replay((asked,), state), (), here) == (first, second)
+    assert decide(AGENT, replay((asked, first), state), (), here) == (second,)
+    assert decide(AGENT, replay((asked, first, second), state), (), here) == ()
+
+
+def test_a_vetoed_ask_has_no_shadow() -> None:
+    steps = decide(AGENT, replay((STARTED, HELLO)), (no_asks,), world(SMALL, shadow=(FAR,)))
+
+    assert [type(step) for step in steps] == [TurnAbandoned]
+
+
+def test_a_vetoed_shadow_is_not_asked_and_the_turn_goes_on_without_it() -> None:
+    here = world(SMALL, shadow=(FAR, LARGE))
+    state = replay((STARTED, HELLO))
+
+    steps = decide(AGENT, state, (no_far_ones,), here)
+
+    assert asked(steps).model == "a/small"
+    assert decide(AGENT, replay(steps, state), (no_far_ones,), here) == ()
 
 
 def test_the_answer_of_a_shadow_is_only_paid_for() -> None:

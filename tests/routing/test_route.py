@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from stepfold.events.values import Options
+from stepfold.events.values import BudgetStep, Options
 from stepfold.routing import (
     Can,
     Candidate,
@@ -203,6 +203,16 @@ def test_a_shadow_is_one_where_its_conditions_hold() -> None:
 
     assert found.shadow == (Pick("c/tiny", 2),)
     assert (found.attempts_max, found.repairs_max) == (5, 0)
+
+
+@pytest.mark.parametrize(
+    ("budget", "asked"),
+    [("", 1), ("warn", 1), ("cheaper", 0), ("read_only", 0), ("refuse", 0)],
+)
+def test_a_budget_that_is_nearly_used_up_has_no_shadow(budget: BudgetStep, asked: int) -> None:
+    routes = Routes((Route("converse", (LARGE,), (SMALL,)),))
+
+    assert len(route(routes, replace(ASKED, budget=budget)).shadow) == asked
 
 
 def test_a_task_that_has_no_route_says_which_ones_there_are() -> None:
