@@ -1,4 +1,4 @@
-"""Mutants of `decide` with all it asks, and of `evolve`: each small change to the code must make a core test fail.
+"""Mutants of `decide`, of what it asks, and of `evolve`: each must make a core test fail.
 
     python -m tests.mutants [--only TEXT] [--processes 2]
 

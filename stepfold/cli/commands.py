@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from stepfold import __version__
 from stepfold.cli import exits
+from stepfold.cli.plain import plain
 
 COMMANDS: Mapping[str, str] = {
     "demo": "stepfold.cli.demo:demo",
@@ -73,7 +74,8 @@ class _Commands(TyperGroup):
             if code == exits.UNREAD:
                 _give_up_output()
             else:
-                typer.echo(f"stepfold: {exits.text(error)}", err=True)
+                for line in exits.lines(error):
+                    typer.echo(f"stepfold: {plain(line)}", err=True)
             raise typer.Exit(code) from error
 
 

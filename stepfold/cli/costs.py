@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from stepfold.app import Opened, opened
 from stepfold.cli.options import Data, Json
-from stepfold.cli.screen import count, cut, one_line, paragraph, price, say, say_json, table, width
+from stepfold.cli.plain import one_line
+from stepfold.cli.screen import count, cut, paragraph, price, say, say_json, table, width
 from stepfold.cli.since import HELP, literal, moment
 from stepfold.cli.viewing import ROWS_MAX, Question, ask_views
 from stepfold.cli.where import existing

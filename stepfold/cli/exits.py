@@ -34,7 +34,9 @@ CODES: Mapping[str, int] = {
     "stepfold.observability.otlp.ExportError": REFUSED,
     "stepfold.observability.otlp.ReceiverAway": UNAVAILABLE,
     "stepfold.projections.views.errors.ViewsError": REFUSED,
-    "stepfold.providers.overrides.PricesRefused": USAGE,
+    "stepfold.providers.overrides.PricesRefused": REFUSED,
+    "stepfold.settings.budgets.BudgetsRefused": REFUSED,
+    "stepfold.settings.routes.RoutesRefused": REFUSED,
     "stepfold.settings.settings.SettingsError": USAGE,
     "stepfold.streams.archive.ArchiveError": REFUSED,
     "stepfold.streams.ask.AskError": REFUSED,
@@ -68,6 +70,12 @@ def text(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return hide_password(" ".join(said.split()) or type(error).__name__)
+
+
+def lines(error: BaseException) -> tuple[str, ...]:
+    """What happened: of a file with several mistakes a line for each."""
+    problems = getattr(error, "problems", None)
+    return tuple(map(hide_password, problems)) if problems else (text(error),)
 
 
 def hide_password(address: str) -> str:

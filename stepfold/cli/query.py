@@ -12,7 +12,8 @@ import typer
 
 from stepfold.app import opened
 from stepfold.cli.options import Data, Json
-from stepfold.cli.screen import count, cut_edge, lapse, plain, say, warn
+from stepfold.cli.plain import plain
+from stepfold.cli.screen import count, cut_edge, lapse, say, warn
 from stepfold.cli.viewing import (
     ROWS_MAX,
     TIMEOUT_S,

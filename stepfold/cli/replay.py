@@ -13,7 +13,8 @@ from stepfold.app import opened
 from stepfold.cli.exits import REFUSED, CommandRefused
 from stepfold.cli.find import find
 from stepfold.cli.options import Data, HooksModule, Json
-from stepfold.cli.screen import count, paragraph, plain, say, say_json
+from stepfold.cli.plain import plain
+from stepfold.cli.screen import count, paragraph, say, say_json
 from stepfold.cli.where import existing
 from stepfold.cli.workers import Hooks, load_hooks
 from stepfold.evaluation.replay import Report, replay_archive, replay_log

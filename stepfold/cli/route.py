@@ -17,13 +17,13 @@ from stepfold.cli.exits import REFUSED
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import count, paragraph, say, say_json, warn
 from stepfold.cli.tables import apply as keep
-from stepfold.cli.tables import current, kept, keyless, say_routes, table_of, titled
+from stepfold.cli.tables import current, kept, keyless, say_routes, titled
 from stepfold.cli.where import existing
 from stepfold.events.values import BudgetStep
 from stepfold.handlers.choosing import CONVERSE
 from stepfold.routing import Facts, Need, Pick, Routes, Routing, digest
 from stepfold.routing import route as choose
-from stepfold.settings import Settings
+from stepfold.settings import Settings, read_routes
 
 RoutesFile = Annotated[Path, typer.Argument(metavar="FILE", help="Routes, as TOML.")]
 
@@ -39,7 +39,7 @@ commands = typer.Typer(
 @commands.command()
 def check(file: RoutesFile, json: Json = False) -> None:
     """Say whether a file of routes can work: every mistake in it, with its line and the way out."""
-    table = table_of(file)
+    table = read_routes(file)
     if json:
         say_json({"table": digest(table), "routes": len(table.routes), "models": [*table.models]})
         return
@@ -51,7 +51,7 @@ def check(file: RoutesFile, json: Json = False) -> None:
 @commands.command()
 def apply(file: RoutesFile, data: Data = None, json: Json = False) -> None:
     """Make the routes of a file the current ones. Whoever serves the log notices; none restarts."""
-    table = table_of(file)
+    table = read_routes(file)
     name = asyncio.run(_apply(settings.read(folder=data), table))
     if json:
         say_json({"table": name})
@@ -122,7 +122,7 @@ def try_(
         budget=_step(budget),
         budget_left_usd=_usd(budget_left),
     )
-    table = asyncio.run(_current(existing(data))) if file is None else table_of(file)
+    table = asyncio.run(_current(existing(data))) if file is None else read_routes(file)
     routing = _routing(table, facts)
     if json:
         say_json(routing)

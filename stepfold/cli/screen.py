@@ -20,6 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from stepfold.cli.plain import one_line, plain
+
 WIDTH_MIN, WIDTH_MAX, WIDTH_PIPED, WIDTH_TABLE = 40, 120, 100, 10_000
 
 SECOND_MS = 1000
@@ -36,7 +38,7 @@ def say_json(value: object) -> None:
 
 
 def warn(text: str) -> None:
-    typer.echo(f"stepfold: {text}", err=True)
+    typer.echo(f"stepfold: {plain(text)}", err=True)
 
 
 def styled(text: str, *, bold: bool = False, dim: bool = False) -> str:
@@ -59,19 +61,6 @@ def is_interactive() -> bool:
 
 
 # -- text ---------------------------------------------------------------------------------------
-
-
-def plain(text: str) -> str:
-    """`text` without what a terminal would obey: each control character but a new line is shown."""
-    return "".join(each if each.isprintable() or each == "\n" else _shown(each) for each in text)
-
-
-def _shown(each: str) -> str:
-    return " " if each.isspace() else each.encode("unicode_escape", "surrogatepass").decode()
-
-
-def one_line(text: str) -> str:
-    return " ".join(plain(text).split())
 
 
 def cut(text: str, room: int) -> str:
@@ -138,7 +127,8 @@ def price(cost: Decimal | None) -> str:
     """US dollars in full; `$?` when the price is not known, which is not zero."""
     if cost is None:
         return "$?"
-    return f"${cost.normalize():f}" if cost else "$0"
+    digits = f"{cost:f}"
+    return "$" + (digits.rstrip("0").rstrip(".") if "." in digits else digits) if cost else "$0"
 
 
 def lapse(ms: float) -> str:

@@ -16,7 +16,7 @@ from stepfold.cli.exits import STOPPED, hide_password, text
 from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script
 from stepfold.cli.screen import paragraph, say, say_json, warn
 from stepfold.cli.stop import Stop
-from stepfold.cli.tables import apply, table_of
+from stepfold.cli.tables import apply
 from stepfold.cli.viewing import own_views
 from stepfold.cli.workers import choose_agent, parts_of, told_knowledge
 from stepfold.policy.agent import Agent
@@ -51,7 +51,7 @@ def serve(
     roles = _roles(only)
     here = settings.read(folder=data)
     parts = parts_of(here, script, hooks)
-    table = table_of(routes) if routes else None
+    table = settings.read_routes(routes) if routes else None
     asyncio.run(_serve(here, parts, roles, agent, script, table, json=json))
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import msgspec
-import typer
 
 from stepfold.app import Opened
-from stepfold.cli.exits import REFUSED, CommandRefused
-from stepfold.cli.screen import paragraph, plain, say, warn
+from stepfold.cli.exits import CommandRefused
+from stepfold.cli.screen import paragraph, say
 from stepfold.events.values import Options
 from stepfold.routing import Candidate, Conditions, Route, Routes, decode_routes, encode_routes
-from stepfold.settings import RoutesRefused, read_routes
 from stepfold.settings.hosted import missing
 
 NONE = "no routes yet: write a file (docs/routing.md), then `stepfold route apply FILE`"
@@ -23,16 +20,6 @@ NOT_OURS = "the routes on this log are of another version of stepfold: upgrade, 
 WHERE_NAMED = "`stepfold why CONVERSATION` names those that a model was chosen by"
 NO_ROUTE = "no route"
 """How the name of a route begins where there is none for a task."""
-
-
-def table_of(path: Path) -> Routes:
-    """The table in a file. Every mistake in it is told, a line each; then the command ends."""
-    try:
-        return read_routes(path)
-    except RoutesRefused as refused:
-        for problem in refused.problems:
-            warn(plain(problem))
-        raise typer.Exit(REFUSED) from refused
 
 
 async def current(found: Opened) -> Routes:

@@ -8,7 +8,8 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from stepfold.cli.screen import one_line, paragraph, say
+from stepfold.cli.plain import one_line
+from stepfold.cli.screen import paragraph, say
 from stepfold.cli.words import Priced
 from stepfold.events.envelope import Entry, kind
 from stepfold.events.event import (

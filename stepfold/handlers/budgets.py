@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 from msgspec.structs import replace
 
 from stepfold.events.event import (
@@ -34,6 +35,7 @@ from stepfold.streams.log import (
     LogConflict,
     LogUnavailable,
     Shelf,
+    ShelfUnreadable,
 )
 
 LOOK_S = 1.0
@@ -58,12 +60,19 @@ class Keeper:
     """
 
     def __init__(
-        self, shelf: Shelf, balances: Balances, steps: Log, clock: Callable[[], datetime]
+        self,
+        shelf: Shelf,
+        balances: Balances,
+        steps: Log,
+        clock: Callable[[], datetime],
+        *,
+        look_s: float = LOOK_S,
     ) -> None:
         self._shelf = shelf
         self._balances = balances
         self._log = steps
         self._clock = clock
+        self._look_s = look_s
         self._raw: bytes | None = None
         self._budgets = Budgets()
         self._known: dict[str, Balance] = {}
@@ -120,10 +129,11 @@ class Keeper:
             await self._settle(name, handle, usd)
 
     async def look(self) -> None:
-        """Take over what others have changed."""
+        """Take over what others have changed. ShelfUnreadable, once for each change."""
         raw = await self._shelf.appointed()
         if raw is not None and raw != self._raw:
-            self._budgets, self._raw = decode_budgets(raw), raw
+            self._raw = raw
+            self._budgets = _decoded(raw)
         if self.any:
             for name, balance in (await self._balances.all()).items():
                 if balance.seq > self._known.get(name, Balance()).seq:
@@ -138,17 +148,22 @@ class Keeper:
                     await self._sweep(name, handle)
 
     async def keep(self) -> None:
-        """Look and sweep, until cancelled."""
-        swept = 0.0
+        """Look and sweep, until cancelled. What is in the way is told when it begins."""
+        swept, away = 0.0, False
         while True:
-            await asyncio.sleep(LOOK_S)
-            swept += LOOK_S
+            await asyncio.sleep(self._look_s)
+            swept += self._look_s
             try:
                 await self.look()
                 if swept >= SWEEP_S:
                     swept = 0.0
                     await self.sweep()
+                away = False
             except LogUnavailable as error:
+                if not away:
+                    log.warning("the budgets stay as they are: %s", error)
+                away = True
+            except ShelfUnreadable as error:
                 log.warning("the budgets stay as they are: %s", error)
 
     def _accounts(self, customer: str, conversation: str, agent: str) -> Sequence[Account]:
@@ -209,6 +224,16 @@ class Keeper:
             if isinstance(entry.event, Paid) and entry.event.call == call:
                 await self._settle(name, handle, _cost(entry.event))
                 return
+
+
+def _decoded(raw: bytes) -> Budgets:
+    try:
+        return decode_budgets(raw)
+    except msgspec.DecodeError as error:
+        raise ShelfUnreadable(
+            f"the budgets on this log are of another version of stepfold ({error}): upgrade, or"
+            " apply others with `stepfold budget apply FILE`"
+        ) from error
 
 
 def _cost(paid: Paid) -> Decimal | None:

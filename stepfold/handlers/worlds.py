@@ -14,7 +14,7 @@ from stepfold.events.values import BudgetStep
 from stepfold.handlers.budgets import Keeper
 from stepfold.handlers.choosing import World
 from stepfold.routing import Routes, decode_routes
-from stepfold.streams.log import LogUnavailable, Shelf, content_digest
+from stepfold.streams.log import LogUnavailable, Shelf, ShelfUnreadable, content_digest
 
 LOOK_S = 1.0
 """How long a change of the routes may take to be noticed."""
@@ -59,14 +59,18 @@ class Worlds:
         return self._routes
 
     async def look(self) -> None:
-        """Take over the current routes, when they are others than before. Those that cannot be read
-        raise msgspec.DecodeError, once.
-        """
+        """Take over the current routes, when they are others than before. ShelfUnreadable, once."""
         raw = await self._shelf.appointed()
         if raw is None or raw == self._raw:
             return
         self._raw = raw
-        self._routes, self._table = decode_routes(raw), content_digest(raw)
+        try:
+            self._routes, self._table = decode_routes(raw), content_digest(raw)
+        except msgspec.DecodeError as error:
+            raise ShelfUnreadable(
+                f"the routes on this log are of another version of stepfold ({error}): upgrade, or"
+                " apply others with `stepfold route apply FILE`"
+            ) from error
         log.info("routes %s", self._table)
 
     async def keep(self) -> None:
@@ -81,5 +85,5 @@ class Worlds:
                 if not away:
                     log.warning("the routes stay as they are: %s", error)
                 away = True
-            except msgspec.DecodeError as error:
-                log.warning("the routes stay as they are, those on the log are not ours: %s", error)
+            except ShelfUnreadable as error:
+                log.warning("the routes stay as they are: %s", error)

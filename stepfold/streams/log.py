@@ -5,6 +5,7 @@ Every append is fenced: it goes only right after the position that was read. Err
     LogError
     ├── LogConflict      somebody else appended first: read the tail and decide again
     ├── LogRefused       the log cannot take this step (too large, wrong name): change the step
+    ├── ShelfUnreadable  what is current on a shelf is of another version: upgrade, or replace it
     └── LogUnavailable   the server is away or its store is full: try again later
 """
 
@@ -38,6 +39,10 @@ class LogConflict(LogError):
 
 class LogRefused(LogError):
     """The log cannot take this step."""
+
+
+class ShelfUnreadable(LogError):
+    """What is current on a shelf cannot be read."""
 
 
 class LogUnavailable(LogError):

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 
-import msgspec
 import pytest
 
 from stepfold.handlers.budgets import Keeper
@@ -16,13 +15,14 @@ from stepfold.handlers.choosing import World
 from stepfold.handlers.worlds import Worlds
 from stepfold.policy.budget import Budget, Budgets, encode_budgets
 from stepfold.routing import Candidate, Route, Routes, digest, encode_routes
-from stepfold.streams.log import LogUnavailable
+from stepfold.streams.log import LogUnavailable, ShelfUnreadable
 from stepfold.streams.memory import MemoryBalances, MemoryLog, MemoryShelf
 from stepfold.testing import Clock
 from tests.waiting import eventually
 
 LOOK_S = 0.005
 OLD, NEW = (Routes((Route("converse", (Candidate(name),)),)) for name in ("a/old", "a/new"))
+LIMIT = Budget("customer", Decimal(10), "acme")
 NEWER = b'{"routes":[{"task":"converse","candidates":[],"attempts_max":"many"}]}'
 
 
@@ -128,20 +128,40 @@ async def test_routes_that_cannot_be_read_change_nothing_and_the_next_ones_are_t
         await eventually(lambda: worlds.routes == NEW)
 
     (warning,) = told(caplog)
-    assert warning.startswith("the routes stay as they are, those on the log are not ours: ")
+    assert warning.startswith("the routes stay as they are: the routes on this log are of another")
 
 
 async def test_who_begins_with_routes_that_cannot_be_read_does_not_begin(shelf: Shelf) -> None:
     await shelf.appoint(NEWER)
 
-    with pytest.raises(msgspec.DecodeError):
+    with pytest.raises(ShelfUnreadable, match="`stepfold route apply FILE`"):
         await Worlds(shelf, Clock()).look()
+
+
+async def test_budgets_that_cannot_be_read_or_reached_change_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shelf = Shelf()
+    await shelf.appoint(encode_budgets(Budgets((LIMIT,))))
+    keeper = Keeper(shelf, MemoryBalances(), MemoryLog(), Clock(), look_s=LOOK_S)
+    await keeper.look()
+    keeping = asyncio.create_task(keeper.keep())
+    await shelf.appoint(b'{"budgets": 7}')
+    await shelf.looked()
+    shelf.away = True
+    await shelf.looked()
+    await shelf.looked()
+    keeping.cancel()
+
+    unreadable, away = told(caplog)
+    assert "another version of stepfold" in unreadable
+    assert away == "the budgets stay as they are: the server is away"
+    assert keeper.step("acme", "c1", "desk") == ("", Decimal(10))
 
 
 async def test_a_world_says_how_far_the_budget_of_its_conversation_is_used_up(shelf: Shelf) -> None:
     budgets = MemoryShelf()
-    limit = Budget("customer", Decimal(10), "acme")
-    await budgets.appoint(encode_budgets(Budgets((limit,))))
+    await budgets.appoint(encode_budgets(Budgets((LIMIT,))))
     keeper = Keeper(budgets, MemoryBalances(), MemoryLog(), Clock())
     await keeper.look()
     await keeper.reserve(("acme", "c1"), "desk", "r1", Decimal("8.5"))
