@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from stepfold.policy.budget import ANY, Budget, Budgets, Period, Scope
-from stepfold.settings.lines import Lines, Place
+from stepfold.providers.toml_lines import Lines, Place
 from stepfold.settings.settings import SettingsError
 
 BUDGET = "budget"

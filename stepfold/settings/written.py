@@ -17,9 +17,9 @@ from msgspec.structs import replace
 
 from stepfold.events.values import Effort, Options
 from stepfold.handlers.choosing import AGENT, REQUEST
+from stepfold.providers.toml_lines import Lines, Place
 from stepfold.routing import Candidate, Conditions, Need, Route, Server, ServerKind
 from stepfold.settings.catalogue import Does, Skills, providers, skills
-from stepfold.settings.lines import Lines, Place
 
 MODELS, PROVIDERS = "models", "providers"
 TAKEN = frozenset({MODELS, PROVIDERS, AGENT, REQUEST})
