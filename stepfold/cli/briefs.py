@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,11 @@ from msgspec import Struct
 
 from stepfold.cli.exits import CommandRefused
 from stepfold.events.values import FileRef
+from stepfold.handlers.schema import broken
 from stepfold.tasks import READY, Brief, Json, TaskRefused, filled
+
+_BYTE = re.compile(r"\(byte (\d+)\)")
+"""Where msgspec found the mistake."""
 
 
 class Order(Struct, frozen=True):
@@ -42,16 +47,22 @@ class Order(Struct, frozen=True):
 
 
 def read_schema(path: Path) -> Json:
-    """A JSON Schema of an object; CommandRefused."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise CommandRefused(f"schema {path}: {error}: give a JSON Schema, an object") from error
+    """A JSON Schema; CommandRefused."""
+    schema = _json(path.read_bytes(), path)
+    if not isinstance(schema, dict):
+        raise CommandRefused(f"{path}: {type(schema).__name__} is no JSON Schema: give an object")
+    if why := broken(schema):
+        raise CommandRefused(f"{path}: this is no JSON Schema: {why}")
+    return schema
 
 
 def read_input(name: str) -> Any:
-    """The JSON in a file, or its text when it is none. `-` is stdin."""
+    """The JSON in a file, or its text when it is none, unless it is called .json; CommandRefused.
+    `-` is stdin.
+    """
     raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    if Path(name).suffix == ".json":
+        return _json(raw, Path(name))
     try:
         return msgspec.json.decode(raw)
     except msgspec.DecodeError:
@@ -67,3 +78,12 @@ def read_briefs(path: Path, order: Order) -> Iterator[tuple[int, Brief]]:
             yield line, order.brief(msgspec.json.decode(raw))
         except (msgspec.DecodeError, TaskRefused) as error:
             raise CommandRefused(f"{path}:{line}: {error}; nothing was asked") from error
+
+
+def _json(raw: bytes, path: Path) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError as error:
+        place = _BYTE.search(str(error))
+        line = raw.count(b"\n", 0, int(place[1]) if place else len(raw)) + 1
+        raise CommandRefused(f"{path}:{line}: not JSON: {error}") from error

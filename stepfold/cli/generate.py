@@ -3,42 +3,56 @@
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
-from msgspec import Struct
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from stepfold import settings
 from stepfold.app import Opened, Parts, opened, working
 from stepfold.cli import find
 from stepfold.cli.briefs import Order, read_briefs, read_input, read_schema
 from stepfold.cli.exits import REFUSED, CommandRefused
-from stepfold.cli.options import Data, HooksModule, Json, Script
+from stepfold.cli.files import kept
+from stepfold.cli.options import Data, HooksModule, Json, Script, Traceparent
 from stepfold.cli.screen import count, lapse, price, say_json, warn
 from stepfold.cli.workers import parts_of
-from stepfold.events.values import FileRef
 from stepfold.handlers.batch import AT_ONCE, Unmade, generate_many
-from stepfold.handlers.generation import TIMEOUT_S, Made
+from stepfold.handlers.generation import TIMEOUT_S, GenerationError, Made, conversation_of
 from stepfold.settings import Settings
-from stepfold.tasks import READY, Brief, told
+from stepfold.tasks import READY, Brief, Judge, checked, grounds, told
 
 CUSTOMER = "generate"
 LANE = "generate"
 
 
-class Many(Struct, frozen=True):
-    """How many inputs are worked through."""
+class Source(Struct, frozen=True):
+    """What one brief is made of: an input or a conversation of the log, and a file beside it."""
 
+    input: Any = ""
+    conversation: str | None = None
+    file: Path | None = None
+
+
+class Run(Struct, frozen=True):
+    """On which log and by which workers; who pays, and how the outputs are told. `own` says that
+    the command brought something for its workers.
+    """
+
+    here: Settings
+    parts: Parts
+    own: bool
     customer: str
     batch: str
     at_once: int
     timeout_s: float
+    trace: str
+    json: bool
 
 
 def generate(
@@ -54,7 +68,8 @@ def generate(
         Path | None, typer.Option(metavar="FILE", help="Many inputs instead, one JSON a line.")
     ] = None,
     conversation: Annotated[
-        str | None, typer.Option(metavar="CONVERSATION", help="One of the log, to summarise.")
+        str | None,
+        typer.Option(metavar="CONVERSATION", help="One of the log, to summarise or to judge."),
     ] = None,
     schema: Annotated[
         Path | None,
@@ -79,6 +94,7 @@ def generate(
     ] = TIMEOUT_S,
     script: Script = None,
     hooks: HooksModule = None,
+    traceparent: Traceparent = "",
     data: Data = None,
     json: Json = False,
 ) -> None:
@@ -91,62 +107,72 @@ def generate(
         raise typer.BadParameter("give one of --input, --many and --conversation")
     if many is not None and file is not None:
         raise typer.BadParameter("--file goes with --input")
+    if not (input or many or conversation or file):
+        raise typer.BadParameter("give one of --input, --many, --conversation, --file")
     order = Order(task, read_schema(schema) if schema else None, instructions, model)
     here = settings.read(folder=data)
-    parts, own = parts_of(here, script, hooks), bool(script or hooks)
-    how = Many(customer, batch, at_once, timeout)
+    run = Run(
+        here=here,
+        parts=parts_of(here, script, hooks),
+        own=bool(script or hooks),
+        customer=customer,
+        batch=batch,
+        at_once=at_once,
+        timeout_s=timeout,
+        trace=traceparent,
+        json=json,
+    )
     if many is not None:
-        briefs = list(read_briefs(many, order))
-        asyncio.run(_make_many(here, parts, briefs, how, own=own, json=json))
+        asyncio.run(_make_many(run, list(read_briefs(many, order))))
+    else:
+        given = read_input(input) if input else ""
+        asyncio.run(_make(run, order, Source(given, conversation, file)))
+
+
+async def _make(run: Run, order: Order, source: Source) -> None:
+    async with _served(run) as found:
+        brief = await _brief(found, order, source)
+        try:
+            made = await found.generations().make(
+                brief,
+                customer=run.customer,
+                conversation=conversation_of(brief, run.batch),
+                trace=run.trace,
+                timeout_s=run.timeout_s,
+            )
+        except GenerationError as error:
+            raise CommandRefused(_why(run, error)) from error
+    output = checked(brief, made.output)
+    if run.json:
+        say_json(replace(made, output=output))
         return
-    given = "" if input is None else read_input(input)
-    if input is None and conversation is None and file is None:
-        raise typer.BadParameter("give one of --input, --many, --conversation, --file")
-    asyncio.run(_make(here, parts, order, given, conversation, file, how, own=own, json=json))
+    say_json(output)
+    how = "made before" if made.before else count(made.attempts, "attempt")
+    warn(f"{made.model}, {how}, {lapse(made.elapsed_ms)}, {price(made.cost_usd)}")
 
 
-async def _make(
-    here: Settings,
-    parts: Parts,
-    order: Order,
-    given: Any,
-    conversation: str | None,
-    file: Path | None,
-    how: Many,
-    *,
-    own: bool,
-    json: bool,
-) -> None:
-    async with _served(here, parts, own=own) as found:
-        if conversation is not None:
-            entries = await find.read(found, conversation)
-            given = msgspec.to_builtins(told(entry.event for entry in entries))
-        ref = await _kept(found, file) if file is not None else None
-        brief = order.brief(given, ref)
-        made = await found.generations().make(brief, customer=how.customer, timeout_s=how.timeout_s)
-    if json:
-        say_json(made)
-        return
-    say_json(made.output)
-    attempts = count(made.attempts, "attempt")
-    warn(f"{made.model}, {attempts}, {lapse(made.elapsed_ms)}, {price(made.cost_usd)}")
+async def _brief(found: Opened, order: Order, source: Source) -> Brief:
+    given = source.input
+    if source.conversation is not None:
+        steps = [entry.event for entry in await find.read(found, source.conversation)]
+        given = to_builtins(grounds(steps) if order.task == Judge.name else told(steps))
+    return order.brief(given, await kept(found, source.file) if source.file else None)
 
 
-async def _kept(found: Opened, file: Path) -> FileRef:
-    """The bytes go into the object store: an event only names them."""
-    media, _ = mimetypes.guess_type(file.name)
-    if media is None:
-        raise CommandRefused(f"{file}: its name says no kind: end it in .png, .jpg, .pdf")
-    return FileRef(media, await found.files.put(file.read_bytes()), name=file.name)
+def _why(run: Run, error: GenerationError) -> str:
+    if not error.conversation:
+        return str(error)
+    name = f"{run.customer}/{error.conversation}"
+    return f"{error}; `stepfold why {name}` shows each attempt"
 
 
 @asynccontextmanager
-async def _served(here: Settings, parts: Parts, *, own: bool) -> AsyncIterator[Opened]:
-    async with opened(here) as found:
+async def _served(run: Run) -> AsyncIterator[Opened]:
+    async with opened(run.here) as found:
         if LANE not in await found.served():
-            async with working(found, parts, roles=(LANE,)):
+            async with working(found, run.parts, roles=(LANE,)):
                 yield found
-        elif own:
+        elif run.own:
             raise CommandRefused(
                 "workers serve this log, and they answer with what they were started with: stop"
                 " them, or leave out --script and --hooks"
@@ -158,54 +184,59 @@ async def _served(here: Settings, parts: Parts, *, own: bool) -> AsyncIterator[O
 # -- many ---------------------------------------------------------------------------------------
 
 
-async def _make_many(
-    here: Settings,
-    parts: Parts,
-    briefs: Sequence[tuple[int, Brief]],
-    how: Many,
-    *,
-    own: bool,
-    json: bool,
-) -> None:
+async def _make_many(run: Run, briefs: Sequence[tuple[int, Brief]]) -> None:
     made = before = 0
-    async with _served(here, parts, own=own) as found:
-        with _progress(len(briefs), wanted=not json) as advance:
-            results = generate_many(
-                found.generations(),
-                (brief for _, brief in briefs),
-                customer=how.customer,
-                batch=how.batch,
-                at_once=how.at_once,
-                timeout_s=how.timeout_s,
-            )
+    async with _served(run) as found:
+        results = generate_many(
+            found.generations(),
+            (brief for _, brief in briefs),
+            customer=run.customer,
+            batch=run.batch,
+            at_once=run.at_once,
+            timeout_s=run.timeout_s,
+            trace=run.trace,
+        )
+        with _told(len(briefs), bar=not run.json) as tell:
             async with aclosing(results):
                 async for place, each in results:
                     made += isinstance(each, Made)
                     before += isinstance(each, Made) and each.before
-                    say_json(_line(briefs[place][0], each))
-                    advance()
-    if not json:
+                    tell(_line(*briefs[place], each))
+    if not run.json:
         warn(f"{made} of {count(len(briefs), 'input')} made, {before} of them before")
     if made < len(briefs):
         raise typer.Exit(REFUSED)
 
 
-def _line(line: int, each: Made | Unmade) -> dict[str, Any]:
+def _line(line: int, brief: Brief, each: Made | Unmade) -> dict[str, Any]:
     """An output, or why there is none, with the line of its input."""
+    if isinstance(each, Made):
+        each = replace(each, output=checked(brief, each.output))
     return {"line": line, **{name: getattr(each, name) for name in each.__struct_fields__}}
 
 
 @contextmanager
-def _progress(total: int, *, wanted: bool) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal; the lines of the outputs go to stdout beside it."""
-    if not wanted or not sys.stderr.isatty():
-        yield lambda: None
+def _told(total: int, *, bar: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What says each line on stdout, with a bar on the terminal at stderr. The lines go where they
+    are to go, whole: rich would fold them and take them to the terminal of its bar.
+    """
+    if not bar or not sys.stderr.isatty():
+        yield say_json
         return
     from rich.console import Console
-    from rich.progress import BarColumn as Bar
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    columns = (Bar(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda: bar.advance(task)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console, same = Console(stderr=True), sys.stdout.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
+        task = progress.add_task("", total=total)
+
+        def tell(line: dict[str, Any]) -> None:
+            if same:
+                progress.stop()
+            say_json(line)
+            if same:
+                progress.start()
+            progress.advance(task)
+
+        yield tell

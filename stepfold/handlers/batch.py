@@ -23,7 +23,7 @@ AT_ONCE = 8
 
 
 class Unmade(Struct, frozen=True):
-    """A brief without an output, and why."""
+    """A brief without an output, and why. Where nothing was asked there is no conversation."""
 
     conversation: str
     reason: str
@@ -41,19 +41,23 @@ async def generate_many(
     batch: str = "",
     at_once: int = AT_ONCE,
     timeout_s: float = TIMEOUT_S,
+    trace: str = "",
 ) -> AsyncGenerator[Placed, None]:
     """(the place of the brief, from 0; what became of it), as each is done. An error that is not
     about one brief, such as a log that is away, ends all; what was asked for goes on.
     """
 
     async def one(place: int, brief: Brief) -> Placed:
-        name = conversation_of(brief, batch)
-        make = generations.make(brief, customer=customer, conversation=name, timeout_s=timeout_s)
         try:
-            return place, await make
+            name = conversation_of(brief, batch)
+            return place, await generations.make(
+                brief, customer=customer, conversation=name, trace=trace, timeout_s=timeout_s
+            )
         except GenerationError as error:
-            return place, Unmade(name, error.reason, error.detail)
+            return place, Unmade(error.conversation, error.reason, error.detail)
 
+    if at_once < 1:
+        raise ValueError(f"at_once={at_once}: nothing would ever be asked: give 1 or more")
     todo = enumerate(briefs)
     running: set[asyncio.Task[Placed]] = set()
     try:

@@ -1,6 +1,7 @@
 """The direct path. One `GenerationRequested` in, JSON that fits its schema or a failure out.
 
-What a model promises is not believed: every answer is held against the schema here.
+What a model promises is not believed: every answer is held against the schema here, and nobody is
+asked for what could not be held against one.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from stepfold.events.transcript import Heard, Thought
 from stepfold.events.values import Text
 from stepfold.handlers.asking import Asker, Failed, Spoken
 from stepfold.handlers.jobs import MALFORMED
-from stepfold.handlers.schema import mismatch
+from stepfold.handlers.schema import broken, mismatch
 from stepfold.policy.agent import Agent
 from stepfold.projections.conversation import Conversation
 from stepfold.providers.model import AS_IT_IS, Prompt
 from stepfold.providers.schemas import unnull
 
+SCHEMA = "schema"
+"""The reason of a failure that no model is to blame for."""
 OUTPUT_CHARS_MAX = 16_000
 """What of an answer that does not fit is shown to its model again."""
 _FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n\s*```\s*", re.DOTALL)
@@ -43,6 +46,8 @@ class Generate:
     async def run(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
         request = entry.event
         assert isinstance(request, GenerationRequested)
+        if why := broken(request.schema):
+            return self.failed(request, SCHEMA, why, retryable=False)
         told = await self._asker.ask(
             entry, request.model, prompt(request), turn=0, attempt=request.attempt
         )
@@ -125,9 +130,11 @@ def _read(text: str, schema: dict[str, Any]) -> tuple[Any, str | None]:
     fenced = _FENCED.fullmatch(text)
     try:
         output = unnull(msgspec.json.decode(fenced[1] if fenced else text), schema)
+        return output, mismatch(output, schema)
     except msgspec.DecodeError as error:
         return None, f"not JSON: {error}" if text.strip() else "the answer is empty"
-    return output, mismatch(output, schema)
+    except RecursionError:
+        return None, "it is nested too deeply"
 
 
 def _failed(request: GenerationRequested, told: Failed) -> GenerationFailed:

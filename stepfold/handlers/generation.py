@@ -4,7 +4,7 @@ A generation is a conversation of its own, so that asking for the same one again
 and waits for what is under way. Errors:
 
     GenerationError
-    ├── GenerationRefused    nothing was asked: no route, no model that fits, no budget
+    ├── GenerationRefused    nothing was asked: no schema, no route, no model that fits, no budget
     ├── NotGenerated         no attempt gave what was asked for; the reason says why
     └── GenerationLate       no end yet: it goes on, and asking again finds it
 """
@@ -36,9 +36,11 @@ from stepfold.events.names import conversation_filter
 from stepfold.events.values import FileRef
 from stepfold.handlers.budgets import Keeper
 from stepfold.handlers.choosing import World, choice, facts_of_job
+from stepfold.handlers.generate import SCHEMA
+from stepfold.handlers.schema import broken
 from stepfold.handlers.worlds import Worlds
 from stepfold.routing import route
-from stepfold.streams.log import Log, LogConflict
+from stepfold.streams.log import Log, LogConflict, LogRefused
 from stepfold.tasks import Brief, Json
 
 BY = "program"
@@ -176,13 +178,14 @@ class Generations:
         second time it is found there, and only what was given up is tried again.
         """
         conversation = conversation or f"{_slug(brief.task)}~{secrets.token_hex(DIGEST_CHARS // 2)}"
+        brief = _as_recorded(brief)
         try:
             async with asyncio.timeout(timeout_s) as limit:
                 return await self._make(brief, customer, conversation, trace)
         except TimeoutError:
             if not limit.expired():
                 raise
-            told = f"no end within {timeout_s:g} s; it goes on: ask for the same again to find it"
+            told = f"no end within {timeout_s:g} s; it goes on: ask for the same there to find it"
             raise GenerationLate("late", told, conversation) from None
 
     async def _make(self, brief: Brief, customer: str, conversation: str, trace: str) -> Made:
@@ -194,13 +197,16 @@ class Generations:
                 break
             _refuse_stopped(entries)
             request = await self._request(brief, customer, conversation, entries)
-            draft = first(customer, conversation, request, by=BY, key=request.call)
+            key = f"{request.call}/{_digest(brief)}"  # others may ask for something else meanwhile
+            draft = first(customer, conversation, request, by=BY, key=key)
             after = entries[-1].position if entries else 0
             try:
                 entries += await self._log.append([replace(draft, trace=trace)], after=after)
                 break
             except LogConflict:
                 entries = await self._log.read(customer, conversation)
+            except LogRefused as error:
+                raise GenerationRefused("too_large", str(error)) from error
         else:
             raise NotGenerated("busy", "too many write to its conversation", conversation)
         found = _job(entries, brief)
@@ -223,6 +229,8 @@ class Generations:
         self, brief: Brief, customer: str, conversation: str, entries: Sequence[Entry]
     ) -> GenerationRequested:
         """Of the first attempt: `decide` makes those that follow."""
+        if why := broken(brief.schema):
+            raise GenerationRefused(SCHEMA, f"what is given is no JSON Schema: {why}")
         jobs = sum(_opens(entry) for entry in entries)
         request = GenerationRequested(
             call=f"g{jobs + 1}",
@@ -246,10 +254,28 @@ class Generations:
 
 
 def conversation_of(brief: Brief, batch: str = "") -> str:
-    """The conversation in which a brief is made once: another batch makes it again."""
-    told = msgspec.json.encode(brief, order="sorted")
-    name = hashlib.sha256(told).hexdigest()[:DIGEST_CHARS]
+    """The conversation in which a brief is made once, another batch makes it again;
+    GenerationRefused.
+    """
+    name = _digest(brief, batch)
     return "~".join(word for word in (_slug(brief.task), _slug(batch), name) if word)
+
+
+def _digest(brief: Brief, batch: str = "") -> str:
+    told = msgspec.json.encode(msgspec.json.decode(_json(brief)), order="sorted")
+    return hashlib.sha256(told + batch.encode()).hexdigest()[:DIGEST_CHARS]
+
+
+def _as_recorded(brief: Brief) -> Brief:
+    """With an input and a schema as they will be read again: a tuple comes back as a list."""
+    return msgspec.json.decode(_json(brief), type=Brief)
+
+
+def _json(brief: Brief) -> bytes:
+    try:
+        return msgspec.json.encode(brief)
+    except (TypeError, ValueError) as error:
+        raise GenerationRefused("input", f"it cannot be told in JSON: {error}") from error
 
 
 def _routed(request: GenerationRequested, world: World) -> GenerationRequested:

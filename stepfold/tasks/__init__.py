@@ -7,7 +7,7 @@ from stepfold.tasks.classify import Classify
 from stepfold.tasks.describe_image import DescribeImage
 from stepfold.tasks.describe_table import DescribeTable
 from stepfold.tasks.extract import Extract
-from stepfold.tasks.judge import Judge, Judgement, judged
+from stepfold.tasks.judge import Judge, Judgement, checked, grounds, judged
 from stepfold.tasks.summarise import Said, Summarise, told
 
 READY: Mapping[str, type[Ready]] = {
@@ -29,7 +29,9 @@ __all__ = [
     "Said",
     "Summarise",
     "TaskRefused",
+    "checked",
     "filled",
+    "grounds",
     "judged",
     "told",
 ]

@@ -30,7 +30,7 @@ class Classify(Struct, frozen=True, forbid_unknown_fields=True):
     file: ClassVar[str] = ""
 
     def brief(self) -> Brief:
-        names = list(self.labels)
+        names = list(dict.fromkeys(self.labels))
         if not names:
             raise TaskRefused("task classify: `labels` is empty: name at least one")
         label = {"type": "string", "enum": names}

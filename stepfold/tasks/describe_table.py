@@ -18,6 +18,8 @@ CELL_CHARS_MAX = 200
 COLUMNS_MAX = 100
 VALUES_SHOWN_MAX = 5
 SNIFFED_CHARS = 10_000
+NUMBER_MAX = 1e15
+"""Longer numbers are names: a float does not tell them apart, and nobody adds them up."""
 
 Cells = list[str]
 
@@ -42,27 +44,33 @@ class DescribeTable(Struct, frozen=True, forbid_unknown_fields=True):
     file: ClassVar[str] = ""
 
     def brief(self) -> Brief:
-        names, rows = _read(self.table)
+        names, *found = _read(self.table)
+        rows = [_squared(row, len(names)) for row in found]
         figures = [_figures(name, [row[i] for row in rows]) for i, name in enumerate(names)]
         shown = [[cell[:CELL_CHARS_MAX] for cell in row] for row in rows[:ROWS_SHOWN_MAX]]
         form = {"rows": len(rows), "columns": figures, "first_rows": [names, *shown]}
+        if ragged := sum(len(row) != len(names) for row in found):
+            form["rows_of_another_length"] = ragged
         if self.question:
             form["question"] = self.question
         return Brief(self.name, form, _schema(names), self.instructions)
 
 
-def _read(table: str | list[dict[str, Any]]) -> tuple[Cells, list[Cells]]:
-    """(the names of the columns, the rows, each with a cell for every column)."""
+def _read(table: str | list[dict[str, Any]]) -> list[Cells]:
+    """The names of the columns, then the rows."""
     found = _parsed(table) if isinstance(table, str) else _listed(table)
-    if not found or len(found) == 1:
+    if len(found) <= 1 or not found[0]:
         raise TaskRefused("task describe_table: the table is empty: give a head and at least a row")
-    names, *rows = found
-    if len(names) > COLUMNS_MAX:
+    if len(found[0]) > COLUMNS_MAX:
         raise TaskRefused(
-            f"task describe_table: {len(names)} columns, at most {COLUMNS_MAX}: leave some out"
+            f"task describe_table: {len(found[0])} columns, at most {COLUMNS_MAX}: leave some out"
         )
-    width = len(names)
-    return names, [(row + [""] * width)[:width] for row in rows]
+    return found
+
+
+def _squared(row: Cells, width: int) -> Cells:
+    """With a cell for every column, and no more."""
+    return (row + [""] * width)[:width]
 
 
 def _parsed(text: str) -> list[Cells]:
@@ -70,7 +78,10 @@ def _parsed(text: str) -> list[Cells]:
         dialect: Any = csv.Sniffer().sniff(text[:SNIFFED_CHARS], ",;\t|")
     except csv.Error:  # one column has no delimiter to be found
         dialect = csv.excel
-    return [row for row in csv.reader(io.StringIO(text, newline=""), dialect) if any(row)]
+    try:
+        return [row for row in csv.reader(io.StringIO(text, newline=""), dialect) if any(row)]
+    except csv.Error as error:
+        raise TaskRefused(f"task describe_table: the table is no CSV: {error}") from error
 
 
 def _listed(rows: Sequence[dict[str, Any]]) -> list[Cells]:
@@ -99,7 +110,7 @@ def _number(cell: str) -> float | None:
         number = float(cell)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= NUMBER_MAX and "_" not in cell else None
 
 
 def _schema(names: Cells) -> Json:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Struct
 
+from stepfold.events.event import (
+    Event,
+    MessageReceived,
+    ResponseGiven,
+    RetrievalReturned,
+    ToolReturned,
+)
 from stepfold.routing import Need
 from stepfold.tasks.brief import MATERIAL, Brief, TaskRefused, array, described, obj
 
@@ -15,7 +23,8 @@ Verdict = Literal["supported", "partly", "unsupported", "no_claims"]
 
 class Judge(Struct, frozen=True, forbid_unknown_fields=True):
     """To measure agents, and to find answers that somebody should look at: which claims of an
-    answer no passage supports. Whether it is kind, or right in the world, is not asked.
+    answer no passage supports. Whether it is kind, or right in the world, is not asked. `grounds`
+    makes the input of recorded steps, `judged` reads the output.
     """
 
     answer: str
@@ -44,6 +53,31 @@ class Judge(Struct, frozen=True, forbid_unknown_fields=True):
         return Brief(self.name, form, _SCHEMA, self.instructions)
 
 
+def grounds(steps: Iterable[Event]) -> Judge:
+    """The latest answer of these steps, with all that its agent had been given before it: what
+    searches found and what tools returned, each once; TaskRefused when there is no answer.
+    """
+    asked: list[str] = []
+    given = dict[str, None]()
+    latest: Judge | None = None
+    for step in steps:
+        match step:
+            case MessageReceived(text=text):
+                asked.append(text)
+            case RetrievalReturned(passages=passages):
+                given |= dict.fromkeys(passage.text for passage in passages)
+            case ToolReturned(result=result):
+                told = result if isinstance(result, str) else msgspec.json.encode(result).decode()
+                given[told] = None
+            case ResponseGiven(text=text):
+                latest, asked = Judge(text, list(given), "\n".join(asked)), []
+            case _:
+                continue
+    if latest is None:
+        raise TaskRefused("task judge: there is no answer in this conversation yet")
+    return latest
+
+
 class Claim(Struct, frozen=True):
     """`quote == answer[start:end]`; both are -1 where the answer does not say the quote."""
 
@@ -60,7 +94,7 @@ class Judgement(Struct, frozen=True):
 
 def judged(output: Any, answer: str) -> Judgement:
     """A judge's output, checked: its quotes are found in the answer, and a verdict that its own
-    claims contradict gives way to them.
+    claims contradict gives way to them. Never to a milder one: it stands where no claim is named.
     """
     told = msgspec.convert(output, Judgement)
     claims = tuple(_found(claim, answer) for claim in told.unsupported)
@@ -68,6 +102,13 @@ def judged(output: Any, answer: str) -> Judgement:
     if claims and verdict in ("supported", "no_claims"):
         verdict = "partly"
     return Judgement(verdict, claims)
+
+
+def checked(brief: Brief, output: Any) -> Any:
+    """The output of a brief as it is to be shown: a judge's is `judged`, any other is as it was."""
+    if brief.task != Judge.name or brief.schema != _SCHEMA:
+        return output
+    return msgspec.to_builtins(judged(output, brief.input["answer"]))
 
 
 def _found(claim: Claim, answer: str) -> Claim:
