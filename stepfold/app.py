@@ -63,6 +63,8 @@ ROLES = (*LANES, TIMER)
 VIEWS = "views"
 EVERYTHING = (*ROLES, VIEWS)
 """And what only one process may do at a time: own the file of the views."""
+TRACES = "traces"
+"""The consumer of those who tell spans while the log grows (cli/watching.py)."""
 
 TIMER_GRACE_S = 5.0
 """A turn that is over by then needs no durable timer."""
@@ -225,8 +227,8 @@ async def _observing(
 
     bus = Bus(found.url, name=name, whole=found.log.whole)
     for observer in observers:
-        if observer.name in EVERYTHING:
-            raise ValueError(f"observer {observer.name!r} has the name of a role: rename it")
+        if observer.name in (*EVERYTHING, TRACES):
+            raise ValueError(f"observer {observer.name!r} has the name of a lane: rename it")
         await _prepare(found, observer.name, observer.kinds, ACK_WAIT_S)
         bus.mount(observer.name, observer.see)
     await bus.start()

@@ -52,7 +52,7 @@ def table(page: Path, heading: str) -> dict[str, list[str]]:
 # -- examples ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", [README, DOCS / "hooks.md"], ids=name)
+@pytest.mark.parametrize("page", [README, DOCS / "direct-path.md", DOCS / "hooks.md"], ids=name)
 def test_the_examples_of_a_page_run_and_print_what_it_says(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

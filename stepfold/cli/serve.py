@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +18,7 @@ from stepfold.cli.screen import paragraph, say, say_json, warn
 from stepfold.cli.stop import Stop
 from stepfold.cli.tables import apply
 from stepfold.cli.viewing import own_views
+from stepfold.cli.watching import Watched, watched, watching
 from stepfold.cli.workers import choose_agent, parts_of, told_knowledge
 from stepfold.policy.agent import Agent
 from stepfold.routing import Routes
@@ -42,6 +43,19 @@ def serve(
             help="Make these the current routes first, as `stepfold route apply` does.",
         ),
     ] = None,
+    traces: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Send spans there as they end, by OTLP: http://localhost:4318."
+        ),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Numbers for Prometheus, at [HOST:]PORT; or sent by OTLP, to a URL.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Work on the log until stopped. Any number of processes may serve the same one.
@@ -52,7 +66,8 @@ def serve(
     here = settings.read(folder=data)
     parts = parts_of(here, script, hooks)
     table = settings.read_routes(routes) if routes else None
-    asyncio.run(_serve(here, parts, roles, agent, script, table, json=json))
+    told = watched(traces, metrics)
+    asyncio.run(_serve(here, parts, roles, agent, script, table, told, json=json))
 
 
 def _roles(only: str | None) -> tuple[str, ...]:
@@ -73,6 +88,7 @@ async def _serve(
     agent: Path | None,
     script: Path | None,
     table: Routes | None,
+    told: Watched,
     *,
     json: bool,
 ) -> None:
@@ -82,6 +98,7 @@ async def _serve(
             if table is not None:
                 await apply(found, table)
             chosen = await choose_agent(found, parts, agent, script)
+            where = await stack.enter_async_context(watching(found, told))
             ends = [asyncio.create_task(stop.asked())]
             if VIEWS in roles:
                 alone = roles == (VIEWS,)
@@ -90,7 +107,7 @@ async def _serve(
                 roles = roles if views is not None else _without(VIEWS, roles)
             if working_roles := _without(VIEWS, roles):
                 await stack.enter_async_context(working(found, parts, roles=working_roles))
-            _say(found, here, roles, chosen, json=json)
+            _say(found, here, roles, chosen, where, json=json)
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for each in done:
                 each.result()
@@ -134,19 +151,27 @@ def _say_without_views(views: asyncio.Task[None]) -> None:
 
 
 def _say(
-    found: Opened, here: Settings, roles: tuple[str, ...], agent: Agent, *, json: bool
+    found: Opened,
+    here: Settings,
+    roles: tuple[str, ...],
+    agent: Agent,
+    where: Mapping[str, str],
+    *,
+    json: bool,
 ) -> None:
-    where = hide_password(found.url)
+    url = hide_password(found.url)
     if json:
-        say_json({"serves": roles, "url": where, "folder": str(here.folder), "agent": agent.name})
+        about = {"serves": roles, "url": url, "folder": str(here.folder), "agent": agent.name}
+        say_json({**about, **where})
         return
     embedded = "" if here.nats_url else f", in {here.folder}"
     models = ", ".join(TOLD.get(model, model) for model in agent.models) or "by the routes"
     lines = {
         "serves": ", ".join(roles),
-        "log": where + embedded,
+        "log": url + embedded,
         "agent": f"{agent.name} ({models})",
         "knowledge": told_knowledge(here, agent),
+        **where,
         "stop": "Ctrl-C",
     }
     say(f"stepfold {__version__}", bold=True)

@@ -12,6 +12,7 @@ from stepfold.observability.numbers import Numbers
 from stepfold.streams.log import Log, LogUnavailable
 
 AGAIN_S = 1.0
+END_S = 0.1
 LANES_S = 2.0
 """How long a page waits for how the lanes stand; then it goes without."""
 
@@ -43,8 +44,7 @@ class Counting:
         return self.metrics.numbers
 
     async def close(self) -> None:
-        self._following.cancel()
-        await asyncio.gather(self._following, return_exceptions=True)
+        await end(self._following)
 
     async def _follow(self) -> None:
         while True:
@@ -56,6 +56,13 @@ class Counting:
             except LogUnavailable as error:
                 log.warning("the metrics wait: %s", error)
                 await asyncio.sleep(AGAIN_S)
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel it until it has ended: Python 3.11's `wait_for` may swallow a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=END_S)
 
 
 def _say_broken(following: asyncio.Task[None]) -> None:

@@ -6,13 +6,13 @@ limit of all tries of one batch), _CERTIFICATE, _COMPRESSION, OTEL_RESOURCE_ATTR
 
     ExportError
     ├── ExportRefused    the receiver does not take it: the address, the key, or the spans are wrong
+    │   └── PartRejected it took the rest: sending it again changes nothing
     └── ReceiverAway     nobody answers there, or it is too busy: try again later
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -44,6 +44,10 @@ class ExportRefused(ExportError):
     """The receiver does not take it."""
 
 
+class PartRejected(ExportRefused):
+    """The receiver took what was sent, but for some of it."""
+
+
 class ReceiverAway(ExportError):
     """Nobody answers, or the receiver is too busy."""
 
@@ -52,15 +56,6 @@ def address(base: str, signal: Signal = "traces") -> str:
     """Where a receiver takes a signal; `base` is its address, or that place itself."""
     base, path = _checked(base).rstrip("/"), f"/v1/{signal}"
     return base if base.endswith(path) else base + path
-
-
-def configured(signal: Signal, environment: Mapping[str, str] = os.environ) -> str:
-    """The place in the environment, by the names that all of OpenTelemetry reads; else empty."""
-    if environment.get(f"OTEL_{signal.upper()}_EXPORTER", "otlp") != "otlp":
-        return ""
-    own = environment.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "")
-    base = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-    return _checked(own) if own else address(base, signal) if base else ""
 
 
 def _checked(url: str) -> str:
@@ -157,7 +152,7 @@ class Heard:
         elif self._status // 100 != HTTPStatus.OK // 100:
             self._refuse()
         elif told := self._rejected(rejected):
-            raise ExportRefused(f"the receiver at {self._place} rejects {told}")
+            raise PartRejected(f"the receiver at {self._place} rejects {told}")
 
     def _refuse(self) -> None:
         text = " ".join(self._body.decode("utf-8", "replace").split())[:TOLD_CHARS_MAX]

@@ -17,7 +17,12 @@ from stepfold.cli.commands import COMMANDS
 from stepfold.streams import jetstream
 from tests.cli.commands import LIMIT_S, PROGRAM, environ, first_line, run, running, spawn
 
-HEAVY = frozenset({"anthropic", "bm25s", "cohere", "duckdb", "faststream", "jsonschema", "openai"})
+HEAVY = frozenset(
+    {
+        *("anthropic", "bm25s", "cohere", "duckdb", "faststream", "jsonschema", "openai"),
+        *("opentelemetry", "prometheus_client", "requests"),
+    }
+)
 IMPORTED = """
 import json, sys
 from stepfold.cli import main

@@ -33,19 +33,21 @@ class Request(Struct, frozen=True):
 
 
 class Receiver(ThreadingHTTPServer):
-    """Answers `answers` in order, then yes."""
+    """Answers `answers` in order, then yes. `asked` is how many requests came, the refused too."""
 
     daemon_threads = False
 
-    def __init__(self, answers: Sequence[Answer] = ()) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, answers: Sequence[Answer] = (), port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.answers = list(answers)
         self.requests: list[Request] = []
+        self.asked = 0
         self._lock = threading.Lock()
 
     def take(self, request: Request) -> Answer:
         with self._lock:
+            self.asked += 1
             answer = self.answers.pop(0) if self.answers else Answer()
             if answer.status < 300:
                 self.requests.append(request)
@@ -106,8 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def receiving(*answers: Answer) -> Iterator[Receiver]:
-    with Receiver(answers) as receiver:
+def receiving(*answers: Answer, port: int = 0) -> Iterator[Receiver]:
+    with Receiver(answers, port) as receiver:
         thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -65,6 +66,15 @@ async def test_how_the_lanes_stand_is_looked_up_when_it_is_asked(found: Opened) 
 
     assert numbers.values[WAITING] == {("agent",): 2}
     assert numbers.values[IN_HAND] == {("agent",): 1}
+
+
+async def test_it_ends_whatever_its_request_to_the_server_is_doing(found: Opened) -> None:
+    for number in range(400):
+        async with counting.counting(found.log, nothing) as counts:
+            for _ in range(number):
+                await asyncio.sleep(0)  # so far it comes
+
+        assert counts._following.cancelled()
 
 
 async def test_without_an_answer_there_are_no_lanes_and_all_else_is_there(found: Opened) -> None:

@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags, Status
 
 from stepfold.observability import otlp
-from stepfold.observability.otlp import ExportRefused, ReceiverAway, SpanSender
+from stepfold.observability.otlp import ExportRefused, PartRejected, ReceiverAway, SpanSender
 from stepfold.observability.span import NANOSECONDS_MAX, Link, Span, nanoseconds
 from stepfold.observability.spans import spans
 from tests.observability.made import BEGIN, TRACEPARENT, WHOLE, recorded
@@ -202,7 +202,7 @@ def test_spans_that_a_receiver_rejects_are_not_sent() -> None:
     with (
         receiving(Answer(200, body)) as receiver,
         sending(receiver.url) as sender,
-        pytest.raises(ExportRefused, match="rejects 2 of what was sent: too old"),
+        pytest.raises(PartRejected, match="rejects 2 of what was sent: too old"),
     ):
         sender.send(SPANS)
 
@@ -234,19 +234,3 @@ def test_an_address_may_be_the_receivers_or_that_of_its_traces(base: str) -> Non
 def test_what_is_no_address_is_refused_with_an_example(base: str) -> None:
     with pytest.raises(ExportRefused, match="give one as http://localhost:4318"):
         otlp.address(base)
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, ""),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1"}, "http://a:1/v1/traces"),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://b:2/v1/traces"}, "http://b:2/v1/traces"),
-        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://b:2/v1/metrics"}, ""),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1", "OTEL_TRACES_EXPORTER": "none"}, ""),
-    ],
-)
-def test_the_environment_names_a_receiver_as_it_does_for_all_of_opentelemetry(
-    environment: dict[str, str], expected: str
-) -> None:
-    assert otlp.configured("traces", environment) == expected

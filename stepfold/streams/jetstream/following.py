@@ -74,6 +74,8 @@ async def _consumer(
     try:
         consumer = await js.add_consumer(STEPS, _config(inbox, after, where))
         try:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError  # which Python 3.11's `wait_for` may have swallowed
             yield tap
         finally:
             if client.is_connected:  # else its inactivity ends it

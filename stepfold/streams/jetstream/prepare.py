@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import nats.js.errors
 from nats.aio.client import Client
@@ -98,14 +98,17 @@ async def prepare_consumer(
     filters: Sequence[str],
     *,
     ack_wait_s: float = ACK_WAIT_S,
+    begin: Literal["first", "next"] = "first",
 ) -> None:
-    """Create a durable pull consumer, or bring the one that is there up to date."""
+    """Create a durable pull consumer, or bring the one that is there up to date. A new one begins
+    with the first message that there is, or with the next one that comes.
+    """
     js = client.jetstream(timeout=TIMEOUT_S)
     config = api.ConsumerConfig(
         durable_name=name,
         filter_subjects=list(filters),
         ack_policy=api.AckPolicy.EXPLICIT,
-        deliver_policy=api.DeliverPolicy.ALL,
+        deliver_policy=api.DeliverPolicy.ALL if begin == "first" else api.DeliverPolicy.NEW,
         ack_wait=ack_wait_s,
         max_ack_pending=IN_FLIGHT_MAX,
         max_deliver=-1,
