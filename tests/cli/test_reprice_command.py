@@ -147,7 +147,7 @@ def test_a_book_that_means_nothing_is_refused_with_its_line(spent: Path, tmp_pat
 
     ended = run("reprice", "--book", wrong, data=spent)
 
-    assert ended.exit_code == exits.USAGE
+    assert ended.exit_code == exits.REFUSED
     assert "wrong.toml:7" in ended.stderr
 
 
