@@ -16,15 +16,18 @@ from stepfold.cli import stdin
 from stepfold.cli.exits import CommandRefused
 from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script, Traceparent
 from stepfold.cli.screen import count, is_interactive, lapse, paragraph, price, say, say_json
+from stepfold.cli.tables import NO_ROUTE
 from stepfold.cli.turn import answer_of, say_answer, until_rest
 from stepfold.cli.workers import choose_agent, parts_of, told_knowledge
 from stepfold.events.envelope import Entry
+from stepfold.events.event import Event, TurnAbandoned
 from stepfold.handlers.inbox import Inbox, Message
 from stepfold.handlers.table import LANES
 from stepfold.policy.agent import Agent
 from stepfold.settings import Settings
 
 CUSTOMER = "chat"
+ADD_ROUTES = "Add routes with `stepfold route apply FILE`."
 
 
 class Talk(Struct, frozen=True):
@@ -114,5 +117,13 @@ async def _say_and_hear(found: Opened, talk: Talk, text: str, *, json: bool) -> 
         say_json(answer)
         return
     say_answer(entries)
+    if any(_lacks_route(entry.event) for entry in entries):
+        say(paragraph(ADD_ROUTES, first="  ", rest="  "))
     calls = count(answer.model_calls, "model call")
     say(f"  {lapse(answer.elapsed_ms)}, {calls}, {price(answer.cost_usd)}", dim=True)
+
+
+def _lacks_route(event: Event) -> bool:
+    if not isinstance(event, TurnAbandoned) or event.choice is None:
+        return False
+    return event.choice.route.startswith(NO_ROUTE)

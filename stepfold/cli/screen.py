@@ -26,15 +26,27 @@ WIDTH_MIN, WIDTH_MAX, WIDTH_PIPED, WIDTH_TABLE = 40, 120, 100, 10_000
 
 SECOND_MS = 1000
 
-_encoder = msgspec.json.Encoder(decimal_format="string")
-
 
 def say(text: str = "", *, bold: bool = False, dim: bool = False) -> None:
     typer.echo(styled(text, bold=bold, dim=dim), color=colour())
 
 
 def say_json(value: object) -> None:
-    typer.echo(_encoder.encode(value).decode())
+    """Decimals are texts of all their digits, without an exponent."""
+    told = msgspec.to_builtins(value, builtin_types=(Decimal,))
+    typer.echo(msgspec.json.encode(_positional(told)).decode())
+
+
+def _positional(told: object) -> object:
+    match told:
+        case Decimal():
+            return f"{told:f}"
+        case dict():
+            return {key: _positional(value) for key, value in told.items()}
+        case list() | tuple():
+            return [_positional(each) for each in told]
+        case _:
+            return told
 
 
 def warn(text: str) -> None:

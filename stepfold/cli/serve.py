@@ -16,13 +16,16 @@ from stepfold.cli.exits import STOPPED, hide_password, text
 from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script
 from stepfold.cli.screen import paragraph, say, say_json, warn
 from stepfold.cli.stop import Stop
-from stepfold.cli.tables import apply
+from stepfold.cli.tables import apply, unrouted
 from stepfold.cli.viewing import own_views
 from stepfold.cli.watching import Watched, watched, watching
 from stepfold.cli.workers import choose_agent, parts_of, told_knowledge
 from stepfold.policy.agent import Agent
 from stepfold.routing import Routes
 from stepfold.settings import Settings
+
+DECIDES = "agent"
+"""The role that is handed the messages, and asks a model first."""
 
 
 def serve(
@@ -98,6 +101,8 @@ async def _serve(
             if table is not None:
                 await apply(found, table)
             chosen = await choose_agent(found, parts, agent, script)
+            if DECIDES in roles and (why := await unrouted(found, chosen)):
+                warn(why)
             where = await stack.enter_async_context(watching(found, told))
             ends = [asyncio.create_task(stop.asked())]
             if VIEWS in roles:

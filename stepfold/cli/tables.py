@@ -12,6 +12,8 @@ from stepfold.app import Opened
 from stepfold.cli.exits import CommandRefused
 from stepfold.cli.screen import paragraph, say
 from stepfold.events.values import Options
+from stepfold.handlers.choosing import CONVERSE
+from stepfold.policy.agent import Agent
 from stepfold.routing import Candidate, Conditions, Route, Routes, decode_routes, encode_routes
 from stepfold.settings.hosted import missing
 
@@ -42,6 +44,20 @@ def _decoded(raw: bytes) -> Routes:
         return decode_routes(raw)
     except msgspec.DecodeError as error:
         raise CommandRefused(f"{NOT_OURS} ({error})") from error
+
+
+async def unrouted(found: Opened, agent: Agent) -> str:
+    """Why no model could be asked for this agent, and the way out; empty where one could be."""
+    if agent.models:
+        return ""
+    raw = await found.routes.appointed()
+    routes = _decoded(raw).routes if raw else ()
+    if any(each.task == CONVERSE and each.agent in ("", agent.name) for each in routes):
+        return ""
+    return (
+        f"agent {agent.name!r} cannot answer: it lists no models, and there is no route for task"
+        f" {CONVERSE!r}: write one (docs/routing.md), then `stepfold route apply FILE`"
+    )
 
 
 async def apply(found: Opened, table: Routes) -> str:

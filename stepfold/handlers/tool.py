@@ -26,7 +26,7 @@ from stepfold.handlers.worker import since
 from stepfold.policy.agent import Agent
 from stepfold.projections.conversation import Conversation
 from stepfold.providers.schemas import unnull
-from stepfold.tools.tool import Tool, ToolError, calling
+from stepfold.tools.tool import Caller, Tool, ToolError, calling
 
 UNSEEN = frozenset({"timeout", "cancelled", "lost"})
 """Reasons after which nobody can say whether the tool had its effect."""
@@ -47,7 +47,7 @@ class RunTool:
         parent = traceparent(entry.trace, *entry.key, request.turn, entry.id)
         tool = self._tools[request.name]
         try:
-            with calling(parent):
+            with calling(Caller(entry.customer, entry.conversation, traceparent=parent)):
                 result = await tool.run(unnull(request.arguments, tool.spec.parameters), call=key)
         except ToolError as error:
             return ToolFailed(request.call, request.turn, str(error), since(begin))

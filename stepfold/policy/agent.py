@@ -12,6 +12,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from stepfold.policy.grant import Grant
+
 SEARCH = "search"
 """The tool that every agent with knowledge has: retrieval from its collections."""
 
@@ -33,9 +35,27 @@ class Limits(Struct, frozen=True, omit_defaults=True):
     backoff_s_max: float = 30.0
 
 
+class Answers(Struct, frozen=True, omit_defaults=True):
+    """What an answer must be. With `cite` one without an accepted quote from the knowledge is not
+    given: the contact is told `refusal` instead, or `handoff` where `otherwise` says so. Of a
+    longer one than `characters_max` the first sentences are given. The `languages` (BCP 47), the
+    first of them by default, and the rules themselves are told to the model.
+    """
+
+    cite: bool = False
+    otherwise: Literal["refuse", "hand_off"] = "refuse"
+    refusal: str = "I cannot answer that from what I know here."
+    handoff: str = "I cannot answer that myself, so I am passing it on to a colleague."
+    characters_max: int | None = None
+    languages: tuple[str, ...] = ()
+
+
 class Agent(Struct, frozen=True, omit_defaults=True):
     """`second_message` says what a message during a run does: wait for its own turn, merge into
-    the running one at the next ask, or supersede (cancel) it. `models` are tried in order.
+    the running one at the next ask, or supersede (cancel) it. `models` are tried in order. `grants`
+    say what it may do with a tool; without one a tool is as it was before there were grants.
+    What stands in a collection that is not `trusted` is a stranger's word. `sandbox` names where
+    `run_code` runs; empty: the agent runs no code. `channels`: only there; empty: anywhere.
     """
 
     name: str
@@ -46,6 +66,12 @@ class Agent(Struct, frozen=True, omit_defaults=True):
     passages_max: int = 5
     second_message: SecondMessage = "wait"
     limits: Limits = Limits()
+    grants: dict[str, Grant] = {}
+    trusted: tuple[str, ...] = ()
+    answers: Answers | None = None
+    persona: str = ""
+    sandbox: str = ""
+    channels: tuple[str, ...] = ()
 
 
 def digest(agent: Agent) -> str:

@@ -1,4 +1,4 @@
-"""What a model is told of a tool."""
+"""What is known of a tool: what a model is told of it, and what running it means."""
 
 from __future__ import annotations
 
@@ -7,14 +7,30 @@ from typing import Any
 from msgspec import Struct
 
 from stepfold.policy.agent import SEARCH
+from stepfold.policy.effect import Effect, Recovery
+
+RESULT_CHARS_MAX = 20_000
+"""Characters of a result that are kept in its event, unless the tool says otherwise."""
 
 
-class ToolSpec(Struct, frozen=True):
-    """`parameters` is a JSON Schema of the arguments, checked before the tool runs."""
+class ToolSpec(Struct, frozen=True, omit_defaults=True):
+    """`parameters` is a JSON Schema of the arguments, checked before the tool runs, and `result`
+    one of what it returns, checked afterwards. `lookup` names the tool that reconciles. What a
+    tool that is `trusted` returns is the company's own word; what another returns is a stranger's.
+    `timeout_s` 0 = the agent's `call_s`. Of a longer result `result_chars_max` characters are
+    shown, and the whole is kept as a file.
+    """
 
     name: str
     description: str = ""
     parameters: dict[str, Any] = {}
+    result: dict[str, Any] = {}
+    effect: Effect = "external"
+    recovery: Recovery = "never_repeat"
+    lookup: str = ""
+    trusted: bool = False
+    timeout_s: float = 0
+    result_chars_max: int = RESULT_CHARS_MAX
 
 
 SEARCH_SPEC = ToolSpec(
@@ -27,4 +43,5 @@ SEARCH_SPEC = ToolSpec(
         "required": ["query"],
         "additionalProperties": False,
     },
+    effect="read",
 )

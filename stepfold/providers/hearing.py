@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
+from contextlib import suppress
 from typing import Protocol
 
 from stepfold.events.values import Usage
@@ -22,7 +23,9 @@ class Reckoned(Assembly, Protocol):
     def ended(self) -> bool: ...
 
     @property
-    def usage(self) -> Usage | None: ...
+    def usage(self) -> Usage | None:
+        """A ModelError when it is told in another shape than the API's."""
+        ...
 
 
 def whole(body: bytes) -> Json:
@@ -67,5 +70,10 @@ def broken(error: Exception) -> ModelError:
 
 
 def costing(error: ModelError, assembly: Reckoned) -> ModelError:
-    error.usage = error.usage or assembly.usage
+    """`error`, with what was used until it came; without, where that is told in a shape that cannot
+    be read: the error stays what it is.
+    """
+    if error.usage is None:
+        with suppress(ModelError):
+            error.usage = assembly.usage
     return error

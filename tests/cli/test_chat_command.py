@@ -143,6 +143,37 @@ def test_who_serves_an_agent_appoints_it_for_new_conversations(shop: Path, tmp_p
     assert answer["answer"] == "It was sent."
 
 
+def test_a_turn_that_has_no_route_ends_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text('name = "x"\nmodels = []\n')
+
+    ended = spawn(
+        *("chat", "--agent", tmp_path / "agent.toml"),
+        input="Hi\n",
+        STEPFOLD_DATA_DIR=str(tmp_path / "data"),
+    )
+
+    lines = [line.strip() for line in ended.stdout.splitlines()]
+    assert lines[0].startswith("No answer: model. no route for task 'converse'")
+    assert "Add routes with `stepfold route apply FILE`." in lines
+
+
+def test_a_turn_that_fails_for_another_reason_is_no_matter_of_routes(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text('name = "x"\nmodels = []\n')
+    (tmp_path / "routes.toml").write_text(
+        '[converse]\nask = [{ model = "extractive", when = { channels = ["slack"] } }]\n'
+    )
+    run("route", "apply", tmp_path / "routes.toml", data=tmp_path / "data")
+
+    ended = spawn(
+        *("chat", "--agent", tmp_path / "agent.toml"),
+        input="Hi\n",
+        STEPFOLD_DATA_DIR=str(tmp_path / "data"),
+    )
+
+    assert "No answer: " in ended.stdout
+    assert "route apply" not in ended.stdout
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

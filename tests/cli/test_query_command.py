@@ -60,6 +60,14 @@ def test_it_sees_a_message_that_was_published_just_before(log: Path) -> None:
     assert found[0] == {"text": "Hi"}
 
 
+def test_the_help_names_every_view_and_no_other(alone: Path) -> None:
+    found = rows("SELECT name FROM (SHOW TABLES) ORDER BY name", alone)
+
+    helped = run("query", "--help").stdout
+    named = helped.partition("Ask the views: ")[2].partition(".")[0].split(",")
+    assert sorted(name.strip() for name in named) == [row["name"] for row in found]
+
+
 def test_every_format_says_the_same(log: Path, tmp_path: Path) -> None:
     wanted = rows(KINDS, log)
 

@@ -166,6 +166,60 @@ def test_it_says_what_it_serves_where_and_what_is_missing(tmp_path: Path) -> Non
     assert "default is empty: stepfold knowledge add PATH" in said
 
 
+ROUTED = 'name = "shop"\nmodels = []\n'
+CLASSIFY = '[classify]\nask = ["openai/gpt-5-mini"]\n'
+CONVERSE_FOR_OTHERS = '[converse.agent.other]\nask = ["extractive"]\n'
+CONVERSE = '[converse]\nask = ["extractive"]\n'
+CONVERSE_FOR_IT = '[converse.agent.shop]\nask = ["extractive"]\n'
+CONVERSE_FOR_ONE = '[converse.customer.acme]\nask = ["extractive"]\n'
+
+
+def warned(folder: Path, agent: str, routes: str, *more: str) -> str:
+    """What serving an agent by these routes says on stderr, from its start to its end."""
+    (folder / "shop.toml").write_text(agent)
+    words = ["serve", "--json", "--agent", str(folder / "shop.toml"), *more]
+    if routes:
+        (folder / "routes.toml").write_text(routes)
+        words += ["--routes", str(folder / "routes.toml")]
+    with running(*words, STEPFOLD_DATA_DIR=str(folder / "data")) as process:
+        assert '"agent":"shop"' in first_line(process)
+        process.terminate()
+        return process.communicate(timeout=LIMIT_S)[1]
+
+
+@pytest.mark.parametrize(
+    "routes", ["", CLASSIFY, CONVERSE_FOR_OTHERS], ids=["none", "another task", "another agent"]
+)
+def test_an_agent_without_models_and_routes_is_told_at_the_start(
+    tmp_path: Path, routes: str
+) -> None:
+    line, _ = warned(tmp_path, ROUTED, routes).splitlines()
+
+    assert line.startswith("stepfold: agent 'shop' ")
+    assert "no route for task 'converse'" in line
+    assert line.endswith("`stepfold route apply FILE`")
+
+
+@pytest.mark.parametrize(
+    ("agent", "routes"),
+    [
+        ('name = "shop"\n', ""),
+        (ROUTED, CONVERSE),
+        (ROUTED, CONVERSE_FOR_IT),
+        (ROUTED, CONVERSE_FOR_ONE),
+    ],
+    ids=["models of its own", "a route", "a route of its own", "a route for one customer"],
+)
+def test_an_agent_that_some_model_can_answer_for_is_served_without_a_word(
+    tmp_path: Path, agent: str, routes: str
+) -> None:
+    assert "shop" not in warned(tmp_path, agent, routes)
+
+
+def test_who_decides_nothing_does_not_warn_of_the_routes(tmp_path: Path) -> None:
+    assert "shop" not in warned(tmp_path, ROUTED, "", "--only", "tool")
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_its_server(tmp_path: Path, how: signal.Signals) -> None:
     with running("serve", "--json", STEPFOLD_DATA_DIR=str(tmp_path)) as process:

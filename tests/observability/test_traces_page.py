@@ -10,7 +10,7 @@ from typing import cast
 from stepfold.events.traces import caller
 from stepfold.observability import names
 from stepfold.observability.families import FAMILIES
-from stepfold.tools.tool import FunctionTool, calling
+from stepfold.tools.tool import Caller, FunctionTool, calling
 from tests.observability.made import TRACEPARENT
 from tests.test_docs import DOCS, blocks, table
 
@@ -55,7 +55,7 @@ def test_the_tool_of_the_page_hands_on_the_span_of_its_call() -> None:
     exec(compile(source, str(PAGE), "exec"), module)
     (tool,) = cast("list[FunctionTool]", module["TOOLS"])
 
-    with calling(TRACEPARENT):
+    with calling(Caller(traceparent=TRACEPARENT)):
         told = asyncio.run(tool.run({}, call="c1"))
 
     assert caller(told["would send"]["traceparent"]) == caller(TRACEPARENT)

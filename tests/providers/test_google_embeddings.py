@@ -15,8 +15,8 @@ from stepfold.providers.model import (
     ModelBusy,
 )
 from stepfold.providers.wire import Json
+from tests.providers.google_served import KEY, LATE_S
 from tests.providers.raw_server import Answer, RawServer, json, serving
-from tests.providers.test_google_faults import KEY, LATE_S
 
 
 @asynccontextmanager
