@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from stepfold.cli.exits import CommandRefused
 from stepfold.events.values import FileRef
-from stepfold.handlers.schema import broken
+from stepfold.policy.schema import broken
 from stepfold.tasks import READY, Brief, Json, TaskRefused, filled
 
 _BYTE = re.compile(r"\(byte (\d+)\)")

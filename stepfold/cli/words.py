@@ -8,6 +8,11 @@ from typing import Any, assert_never
 import msgspec
 
 from stepfold.events.event import (
+    ApprovalDenied,
+    ApprovalExpired,
+    ApprovalGranted,
+    ApprovalRequested,
+    CodeRequested,
     ConversationStarted,
     ConversationStopped,
     Event,
@@ -52,8 +57,16 @@ def words(event: Event) -> str:  # noqa: PLR0911, PLR0912
             return f"{event.model} {_what_it_did(event)}".strip()
         case ReasonFailed():
             return _because(f"{event.model}: {event.reason}", event.detail)
-        case ToolRequested():
+        case ToolRequested() | ApprovalRequested():
             return f"{event.name}({_json(event.arguments)})"
+        case ApprovalGranted():
+            return _because(event.person, event.comment)
+        case ApprovalDenied():
+            return _because(event.person, event.reason)
+        case ApprovalExpired():
+            return "too few agreed in time"
+        case CodeRequested():
+            return f"{event.sandbox}: {_count(event.code.count(chr(10)) + 1, 'line')}"
         case ToolStarted():
             return event.worker
         case ToolReturned():
@@ -68,7 +81,8 @@ def words(event: Event) -> str:  # noqa: PLR0911, PLR0912
             return event.reason
         case ResponseGiven():
             refused = f", {len(event.refused)} refused" if event.refused else ""
-            return f"{_count(len(event.citations), 'citation')}{refused}"
+            told = f"{_count(len(event.citations), 'citation')}{refused}"
+            return _because(event.outcome, event.reason) if event.reason else told
         case ResponseDelivered():
             return event.channel
         case GenerationRequested():

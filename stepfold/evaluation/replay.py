@@ -100,7 +100,8 @@ class Replay:
 
     def report(self) -> Report:
         pending = sum(
-            len(self._expected(key, known, World(key[0]))) for key, known in self._known.items()
+            len(self._expected(key, known, World(key[0], conversation=key[1])))
+            for key, known in self._known.items()
         )
         return Report(
             conversations=len(self._known),
@@ -130,9 +131,10 @@ class Replay:
         """What the decision knew beside the conversation: its choice says it."""
         found: Choice | None = getattr(entry.event, "choice", None)
         if found is None:
-            return World(entry.customer)
+            return World(entry.customer, conversation=entry.conversation)
         return World(
             customer=entry.customer,
+            conversation=entry.conversation,
             routes=self._table(entry, found.table),
             table=found.table,
             hour=found.hour,

@@ -19,6 +19,7 @@ from stepfold.events.values import (
     FileRef,
     Finish,
     Options,
+    Outcome,
     Part,
     Passage,
     Price,
@@ -119,16 +120,19 @@ class ReasonFailed(_Event, frozen=True, tag="reason.failed/1"):
 
 
 class ToolRequested(_Event, frozen=True, tag="tool.requested/1"):
-    """A tool is to run."""
+    """A tool is to run. `approval` is the digest of the call that people agreed to."""
 
     call: str
     turn: int
     name: str
     arguments: Arguments
+    approval: str = ""
 
 
 class ToolStarted(_Event, frozen=True, tag="tool.started/1"):
-    """Recorded before the effect begins. Who won this append runs the tool; nobody else ever."""
+    """Recorded before the effect begins. Who won this append runs the tool. Another one follows
+    only where the tool's rule permits that a call is taken up again after its worker died.
+    """
 
     call: str
     turn: int
@@ -136,12 +140,16 @@ class ToolStarted(_Event, frozen=True, tag="tool.started/1"):
 
 
 class ToolReturned(_Event, frozen=True, tag="tool.returned/1"):
-    """The tool did it; `result` is any JSON."""
+    """The tool did it; `result` is any JSON. Of a long one the beginning, and `file` is the whole;
+    `files` are what the call made.
+    """
 
     call: str
     turn: int
     result: Any
     elapsed_ms: float = 0
+    file: FileRef | None = None
+    files: tuple[FileRef, ...] = ()
 
 
 class ToolFailed(_Event, frozen=True, tag="tool.failed/1"):
@@ -168,6 +176,60 @@ class ToolUnknown(_Event, frozen=True, tag="tool.unknown/1"):
     call: str
     turn: int
     reason: str
+
+
+class ApprovalRequested(_Event, frozen=True, tag="approval.requested/1"):
+    """A call waits until so many `people` have agreed to it, within `expires_s` seconds. `digest`
+    is of this call with these arguments in this conversation; an approval is bound to it.
+    """
+
+    call: str
+    turn: int
+    name: str
+    arguments: Arguments
+    digest: str
+    reason: str
+    expires_s: float
+    people: int = 1
+
+
+class ApprovalGranted(_Event, frozen=True, tag="approval.granted/1"):
+    """Somebody agreed to the call with this digest, and to no other."""
+
+    call: str
+    turn: int
+    digest: str
+    person: str
+    comment: str = ""
+
+
+class ApprovalDenied(_Event, frozen=True, tag="approval.denied/1"):
+    """Somebody said no; one is enough."""
+
+    call: str
+    turn: int
+    digest: str
+    person: str
+    reason: str = ""
+
+
+class ApprovalExpired(_Event, frozen=True, tag="approval.expired/1"):
+    """Too few agreed in time."""
+
+    call: str
+    turn: int
+
+
+class CodeRequested(_Event, frozen=True, tag="code.requested/1"):
+    """Code that a model wrote is to run in a `sandbox`, with the conversation's files. Its outcome
+    is that of a tool.
+    """
+
+    call: str
+    turn: int
+    code: str
+    sandbox: str
+    files: tuple[FileRef, ...] = ()
 
 
 class RetrievalRequested(_Event, frozen=True, tag="retrieval.requested/1"):
@@ -201,12 +263,16 @@ class RetrievalFailed(_Event, frozen=True, tag="retrieval.failed/1"):
 
 
 class ResponseGiven(_Event, frozen=True, tag="response.given/1"):
-    """The answer. `refused` are citations whose quote no retrieved passage holds."""
+    """The answer. `refused` are citations whose quote no retrieved passage holds. Where the agent's
+    rules do not let the model's own words through, `outcome` and `reason` say so.
+    """
 
     turn: int
     text: str
     citations: tuple[Citation, ...] = ()
     refused: tuple[RefusedCitation, ...] = ()
+    outcome: Outcome = "answer"
+    reason: str = ""
 
 
 class ResponseDelivered(_Event, frozen=True, tag="response.delivered/1"):
@@ -339,6 +405,11 @@ Event = (
     | ToolFailed
     | ToolRefused
     | ToolUnknown
+    | ApprovalRequested
+    | ApprovalGranted
+    | ApprovalDenied
+    | ApprovalExpired
+    | CodeRequested
     | RetrievalRequested
     | RetrievalReturned
     | RetrievalFailed
@@ -358,4 +429,4 @@ Event = (
 ToolOutcome = (
     ToolReturned | ToolFailed | ToolRefused | ToolUnknown | RetrievalReturned | RetrievalFailed
 )
-Request = ReasonRequested | ToolRequested | RetrievalRequested | GenerationRequested
+Request = ReasonRequested | ToolRequested | CodeRequested | RetrievalRequested | GenerationRequested

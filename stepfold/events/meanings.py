@@ -11,6 +11,11 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from stepfold.events.event import (
+    ApprovalDenied,
+    ApprovalExpired,
+    ApprovalGranted,
+    ApprovalRequested,
+    CodeRequested,
     ConversationStarted,
     ConversationStopped,
     Event,
@@ -41,10 +46,14 @@ from stepfold.events.event import (
 OUTCOMES: Mapping[type[Event], tuple[type[Event], ...]] = {
     ReasonRequested: (Reasoned, ReasonFailed),
     ToolRequested: (ToolReturned, ToolFailed, ToolRefused, ToolUnknown),
+    ApprovalRequested: (ApprovalGranted, ApprovalDenied, ApprovalExpired),
+    CodeRequested: (ToolReturned, ToolFailed, ToolRefused, ToolUnknown),
     RetrievalRequested: (RetrievalReturned, RetrievalFailed),
     GenerationRequested: (Generated, GenerationFailed),
 }
-"""Each request, and the outcomes of which it gets exactly one, with the same `call`."""
+"""Each request, and the outcomes of which it gets exactly one, with the same `call`; only that
+several people may each grant an approval.
+"""
 
 APPENDED_BY: Mapping[type[Event], str] = {
     ConversationStarted: "the inbox, in front of a conversation's first message; an import",
@@ -54,10 +63,15 @@ APPENDED_BY: Mapping[type[Event], str] = {
     ReasonFailed: "the worker `reason`",
     ToolRequested: "`decide` (by `agent`)",
     ToolStarted: "the worker `tool` (by `tool/<process>`), before the effect",
-    ToolReturned: "the worker `tool`",
-    ToolFailed: "the worker `tool`",
+    ToolReturned: "the worker `tool` or `sandbox`",
+    ToolFailed: "the worker `tool` or `sandbox`",
     ToolRefused: "`decide`, in place of a request; or the worker `tool`, its outcome",
     ToolUnknown: "the worker `tool`, on a later delivery of a call that had started",
+    ApprovalRequested: "`decide` (by `agent`), in place of a request",
+    ApprovalGranted: "whoever may agree, by command or channel",
+    ApprovalDenied: "whoever may agree, by command or channel",
+    ApprovalExpired: "the lane `timer`, when too few agreed in time",
+    CodeRequested: "`decide` (by `agent`)",
     RetrievalRequested: "`decide` (by `agent`)",
     RetrievalReturned: "the worker `retrieve`",
     RetrievalFailed: "the worker `retrieve`",
@@ -76,10 +90,13 @@ APPENDED_BY: Mapping[type[Event], str] = {
 _FIELDS: Mapping[str, str] = {
     "agent": "name of the agent",
     "answer": "the model's turn",
+    "approval": "digest of the call that was approved; empty: nobody had to agree",
     "arguments": "the arguments as the model wrote them",
     "attempt": "the attempt's number within one ask, from 1",
     "call": "names a request and its outcome; unique in the conversation",
     "channel": "name of the channel",
+    "code": "Python",
+    "comment": "what they said to it",
     "citation": "the citation that was refused",
     "citations": "quotes that the text rests on",
     "collections": "names of the collections that are searched",
@@ -90,6 +107,8 @@ _FIELDS: Mapping[str, str] = {
     "document": "id of the document",
     "elapsed_ms": "milliseconds that the work took",
     "end": "where it ends, in code points of the content",
+    "expires_s": "seconds until it is too late",
+    "file": "the whole of it; null: the result is the whole",
     "finish": "why the model stopped, in a word of ours",
     "finish_word": "the same in the provider's own word",
     "input": "what is asked about",
@@ -97,6 +116,9 @@ _FIELDS: Mapping[str, str] = {
     "name": "name of the tool",
     "origin": "where an imported recording comes from; empty: it happened here",
     "output": "JSON that fits the schema",
+    "outcome": "what it is: an answer, a refusal, or a hand-over to people",
+    "people": "how many different people must agree",
+    "person": "who",
     "parts": "what the model said, in order",
     "passages": "what was found, best first",
     "passages_max": "how many passages at most",
@@ -109,6 +131,7 @@ _FIELDS: Mapping[str, str] = {
     "response": "the provider's id of the response",
     "result": "what the tool returned",
     "retryable": "whether asking again may help",
+    "sandbox": "name of the kind of sandbox",
     "score": "how well it fits; comparable within one search only",
     "start": "where it starts, in code points of the content",
     "task": "what is to be done, in words",
@@ -153,6 +176,11 @@ _FIELDS: Mapping[str, str] = {
     "Usage.output": "tokens of the answer",
     "Reasoned.model": "name of the model, as it answered",
     "Generated.model": "name of the model, as it answered",
+    "ApprovalRequested.digest": "`sha256:` and the hash of customer, conversation, call, name and"
+    " arguments",
+    "ApprovalGranted.digest": "that of the `approval.requested` that is meant",
+    "ApprovalDenied.digest": "that of the `approval.requested` that is meant",
+    "ResponseGiven.reason": "why the model's words are not what is given; empty: they are",
     "ToolFailed.reason": "the tool's own message, which the model reads too",
     "Envelope.id": "UUID, derived from the cause, the author, the kind and the call or turn",
     "Envelope.at": "time of the append, by the appender's clock",
@@ -184,8 +212,8 @@ def pair(struct: type[Event]) -> str:
     if struct in OUTCOMES:
         names = [f"`{kind_of(outcome)}`" for outcome in OUTCOMES[struct]]
         return f"Its outcome is {', '.join(names[:-1])} or {names[-1]}."
-    request = next((asked for asked, outcomes in OUTCOMES.items() if struct in outcomes), None)
-    return f"An outcome of `{kind_of(request)}`." if request else ""
+    requests = [f"`{kind_of(asked)}`" for asked, outcomes in OUTCOMES.items() if struct in outcomes]
+    return f"An outcome of {' or '.join(requests)}." if requests else ""
 
 
 def kind_of(struct: type[Event]) -> str:

@@ -23,6 +23,7 @@ class Heard(Struct, frozen=True):
 
     text: str
     files: tuple[FileRef, ...] = ()
+    contact: str = ""
 
 
 class Thought(Struct, frozen=True):
@@ -47,13 +48,16 @@ class Thought(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """The outcome of one call, for a model: text, or the passages that a retrieval returned."""
+    """The outcome of one call, for a model: text, or the passages that a retrieval returned.
+    `files` are what the call made, or the whole of a text that was too long.
+    """
 
     call: str
     name: str
     text: str = ""
     status: Status = "ok"
     passages: tuple[Passage, ...] = ()
+    files: tuple[FileRef, ...] = ()
 
     @property
     def characters(self) -> int:
@@ -61,6 +65,17 @@ class Result(Struct, frozen=True):
 
 
 Item = Heard | Thought | Result
+
+
+def files_of(transcript: Sequence[Item]) -> Iterator[FileRef]:
+    """The files of a conversation whose bytes are kept: each once, in the order they came."""
+    seen: set[str] = set()
+    for item in transcript:
+        parts = item.parts if isinstance(item, Thought) else item.files
+        for part in parts:
+            if isinstance(part, FileRef) and part.blob and part.blob not in seen:
+                seen.add(part.blob)
+                yield part
 
 
 def legal(transcript: Sequence[Item]) -> Iterator[Item]:

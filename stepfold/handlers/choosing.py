@@ -34,6 +34,7 @@ class World(Struct, frozen=True):
     hour: int = -1
     budget: BudgetStep = ""
     budget_left_usd: Decimal | None = None
+    conversation: str = ""
 
 
 def shown(agent: Agent, world: World) -> tuple[str, ...]:
@@ -41,7 +42,13 @@ def shown(agent: Agent, world: World) -> tuple[str, ...]:
     tools = offered(agent)
     if world.budget != "read_only":
         return tools
-    return tuple(name for name in tools if name == SEARCH and SEARCH not in agent.tools)
+    return tuple(name for name in tools if _reads(agent, name))
+
+
+def _reads(agent: Agent, name: str) -> bool:
+    if name not in agent.tools:
+        return name == SEARCH
+    return name in agent.grants and agent.grants[name].effect == "read"
 
 
 def routing_of(agent: Agent, state: Conversation, world: World) -> Routing:

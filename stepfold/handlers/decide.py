@@ -3,8 +3,10 @@ deciding twice, or after a crash between two appends, gives what is still missin
 
     after                            the agent
     a message                        asks the model, unless it is thinking or waiting
-    an answer with calls             requests each permitted call, refuses the others
-    an answer of text only           responds; or asks again if a message is to be merged
+    an answer with calls             requests each permitted call, refuses the others, asks people
+                                     first where they must agree
+    an answer of text only           responds, as its rules have it; or asks again if a message is
+                                     to be merged
     the last tool outcome            asks the model
     a model failure, retryable       asks the next model on its list, in the end the same again
     a model failure, not retryable   asks the next model on its route, else abandons the turn
@@ -22,6 +24,8 @@ from msgspec.structs import replace
 
 from stepfold.events.citation import refusal
 from stepfold.events.event import (
+    ApprovalRequested,
+    CodeRequested,
     Event,
     Reasoned,
     ReasonFailed,
@@ -33,11 +37,24 @@ from stepfold.events.event import (
     TurnAbandoned,
     TurnCancelled,
 )
-from stepfold.events.values import Choice, Citation, Refusal, RefusedCitation, Text, ToolCall
+from stepfold.events.transcript import Heard, files_of
+from stepfold.events.values import (
+    Arguments,
+    Choice,
+    Citation,
+    Refusal,
+    RefusedCitation,
+    Text,
+    ToolCall,
+)
+from stepfold.handlers.answering import given_by
 from stepfold.handlers.choosing import World, after, backoff_s, choice, listed, routing_of, shown
 from stepfold.handlers.jobs import next_attempts
-from stepfold.policy.agent import SEARCH, Agent, offered
-from stepfold.projections.conversation import OVERFLOW, Conversation, Turn, evolve
+from stepfold.policy.agent import RUN_CODE, SEARCH, Agent, offered
+from stepfold.policy.gate import Who, approval_for, digest_of_call, why_not
+from stepfold.policy.grant import Approval
+from stepfold.policy.taint import tainted
+from stepfold.projections.conversation import OVERFLOW, Agreement, Conversation, Turn, evolve
 from stepfold.routing import Pick, Routing
 
 BY = "agent"
@@ -64,7 +81,7 @@ def decide(
 def _next(agent: Agent, state: Conversation, world: World) -> tuple[Event, ...]:
     turn = state.turn
     if turn is None:
-        return _ask(agent, state, Turn(state.turns + 1), world) if state.unheard else NOTHING
+        return _open(agent, state, world) if state.unheard else NOTHING
     if turn.expired:
         return _abandon(turn, "time", f"the turn took longer than {agent.limits.turn_s:g} s")
     if state.unheard and agent.second_message == "supersede":
@@ -74,10 +91,18 @@ def _next(agent: Agent, state: Conversation, world: World) -> tuple[Event, ...]:
     if turn.failure:
         return _after_failure(agent, state, turn, turn.failure, world)
     if turn.waiting:
-        return tuple(_request(agent, state, turn))
+        return tuple(_request(agent, state, turn, world))
     if turn.answer is None or (state.unheard and agent.second_message == "merge"):
         return _ask(agent, state, turn, world)
-    return _respond(state, turn, turn.answer)
+    return _respond(agent, state, turn, turn.answer)
+
+
+def _open(agent: Agent, state: Conversation, world: World) -> tuple[Event, ...]:
+    turn = Turn(state.turns + 1)
+    if agent.channels and state.channel not in agent.channels:
+        told = f"{state.channel or 'no channel'}: not one of {', '.join(agent.channels)}"
+        return _abandon(turn, "channel", told)
+    return _ask(agent, state, turn, world)
 
 
 # -- asking -------------------------------------------------------------------------------------
@@ -176,46 +201,114 @@ def _shadows(agent: Agent, state: Conversation, world: World) -> Iterator[Event]
 # -- what an answer calls for -------------------------------------------------------------------
 
 
-def _request(agent: Agent, state: Conversation, turn: Turn) -> Iterator[Event]:
-    """Each wanted call that is neither requested nor settled: a request, or a refusal."""
+def _request(agent: Agent, state: Conversation, turn: Turn, world: World) -> Iterator[Event]:
+    """For each wanted call that is neither requested nor settled, the step that takes it on, unless
+    it waits for people.
+    """
     for index, call in enumerate(turn.wanted):
         if call.call in turn.settled or call.call in state.open:
             continue
-        why = _forbidden(agent, turn, call, index)
-        if why:
+        agreement = turn.agreements.get(call.call)
+        why = _forbidden(agent, state, turn, call, index, world)
+        if why is None and agreement is not None:
+            why = agreement.refused or None
+        if why is not None:
             yield ToolRefused(call.call, turn.number, call.name, why)
-        elif call.name == SEARCH and SEARCH not in agent.tools:
-            yield RetrievalRequested(
-                call=call.call,
-                turn=turn.number,
-                query=call.arguments["query"],
-                collections=agent.collections,
-                passages_max=agent.passages_max,
-            )
-        else:
-            yield ToolRequested(call.call, turn.number, call.name, call.arguments)
+        elif agreement is None and (asked := _approval(agent, state, turn, call, world)):
+            yield asked
+        elif agreement is None or agreement.complete:
+            yield _requested(agent, state, turn, call, agreement)
 
 
-def _forbidden(agent: Agent, turn: Turn, call: ToolCall, index: int) -> str | None:
+def _requested(
+    agent: Agent, state: Conversation, turn: Turn, call: ToolCall, agreement: Agreement | None
+) -> Event:
+    if call.name in agent.tools:
+        agreed = agreement.request.digest if agreement else ""
+        return ToolRequested(call.call, turn.number, call.name, call.arguments, agreed)
+    if call.name == RUN_CODE:
+        files = tuple(files_of(state.transcript))
+        return CodeRequested(call.call, turn.number, call.arguments["code"], agent.sandbox, files)
+    return RetrievalRequested(
+        call=call.call,
+        turn=turn.number,
+        query=call.arguments["query"],
+        collections=agent.collections,
+        passages_max=agent.passages_max,
+    )
+
+
+def _forbidden(
+    agent: Agent, state: Conversation, turn: Turn, call: ToolCall, index: int, world: World
+) -> str | None:
     permitted = tuple(name for name in offered(agent) if name in turn.offered)
     if call.name not in permitted:
         known = ", ".join(permitted) or "none"
         return f"tool {call.name!r} is not allowed for agent {agent.name!r} (allowed: {known})"
     if index >= agent.limits.calls_max:
         return f"an answer may make {agent.limits.calls_max} calls, this is number {index + 1}"
-    query = call.arguments.get("query")
-    if call.name == SEARCH and SEARCH not in agent.tools and not (query and isinstance(query, str)):
-        return 'search needs an argument "query" with the words to search for'
-    return None
+    needs = NEEDS.get(call.name) if call.name not in agent.tools else None
+    if needs is not None:
+        name, what = needs
+        given = call.arguments.get(name)
+        return None if given and isinstance(given, str) else f"{call.name} needs {what}"
+    return why_not(agent, call.name, call.arguments, who(state, world))
 
 
-def _respond(state: Conversation, turn: Turn, answer: Reasoned) -> tuple[Event, ...]:
+NEEDS = {
+    SEARCH: ("query", 'an argument "query" with the words to search for'),
+    RUN_CODE: ("code", 'an argument "code" with the Python to run'),
+}
+"""What the calls that are ours must have."""
+
+
+def _approval(
+    agent: Agent, state: Conversation, turn: Turn, call: ToolCall, world: World
+) -> ApprovalRequested | None:
+    """The question to people, where this call needs their agreement."""
+    rule = rule_for(agent, state, call.call, call.name, call.arguments, who(state, world))
+    if rule is None:
+        return None
+    approval, why = rule
+    return ApprovalRequested(
+        call=call.call,
+        turn=turn.number,
+        name=call.name,
+        arguments=call.arguments,
+        digest=digest_of_call(who(state, world), call.call, call.name, call.arguments),
+        reason=why,
+        expires_s=approval.expires_s,
+        people=approval.people,
+    )
+
+
+def rule_for(
+    agent: Agent, state: Conversation, call: str, name: str, arguments: Arguments, asks: Who
+) -> tuple[Approval, str] | None:
+    """Who must agree to a call, and why; None = nobody."""
+    grant = agent.grants.get(name)
+    if grant is None:
+        return None
+    matters = grant.effect != "read" and not grant.safe
+    strange = matters and tainted(agent, state.transcript, call)
+    return approval_for(agent, name, arguments, asks, tainted=strange)
+
+
+def who(state: Conversation, world: World) -> Who:
+    """For whom the turn runs: the contact whose message was heard last."""
+    heard = (item.contact for item in reversed(state.transcript) if isinstance(item, Heard))
+    return Who(world.customer, next(heard, ""), world.conversation)
+
+
+def _respond(agent: Agent, state: Conversation, turn: Turn, answer: Reasoned) -> tuple[Event, ...]:
     text = "".join(part.text for part in answer.parts if isinstance(part, Text | Refusal))
     if not text.strip():
         return _abandon(turn, "empty", f"the model's answer has no text (finish: {answer.finish})")
     given = [c for part in answer.parts if isinstance(part, Text) for c in part.citations]
     accepted, refused = _check(given, state)
-    return (ResponseGiven(turn.number, text, accepted, refused),)
+    if agent.answers is None:
+        return (ResponseGiven(turn.number, text, accepted, refused),)
+    return (given_by(agent.answers, turn.number, text, accepted, refused),)
 
 
 def _check(
@@ -251,8 +344,10 @@ def _permit(event: Event, state: Conversation, vetoes: Sequence[Veto]) -> Event:
     if why is None:
         return event
     match event:
-        case ToolRequested():
+        case ToolRequested() | ApprovalRequested():
             return ToolRefused(event.call, event.turn, event.name, why)
+        case CodeRequested():
+            return ToolRefused(event.call, event.turn, RUN_CODE, why)
         case RetrievalRequested():
             return ToolRefused(event.call, event.turn, SEARCH, why)
         case ReasonRequested():

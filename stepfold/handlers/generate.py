@@ -23,8 +23,8 @@ from stepfold.events.transcript import Heard, Thought
 from stepfold.events.values import Text
 from stepfold.handlers.asking import Asker, Failed, Spoken
 from stepfold.handlers.jobs import MALFORMED
-from stepfold.handlers.schema import broken, mismatch
 from stepfold.policy.agent import Agent
+from stepfold.policy.schema import broken, mismatch
 from stepfold.projections.conversation import Conversation
 from stepfold.providers.model import AS_IT_IS, Prompt
 from stepfold.providers.schemas import unnull
@@ -38,7 +38,6 @@ _FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n\s*```\s*", re.DOTALL)
 
 class Generate:
     by = "generate"
-    intent = False
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
@@ -53,7 +52,7 @@ class Generate:
         )
         return _failed(request, told) if isinstance(told, Failed) else _outcome(request, told)
 
-    def forbid(self, request: Request, agent: Agent) -> Event | None:
+    def forbid(self, entry: Entry, state: Conversation, agent: Agent) -> Event | None:
         return None
 
     def failed(self, request: Request, reason: str, detail: str, *, retryable: bool) -> Event:

@@ -37,8 +37,8 @@ from stepfold.events.values import FileRef
 from stepfold.handlers.budgets import Keeper
 from stepfold.handlers.choosing import World, choice, facts_of_job
 from stepfold.handlers.generate import SCHEMA
-from stepfold.handlers.schema import broken
 from stepfold.handlers.worlds import Worlds
+from stepfold.policy.schema import broken
 from stepfold.routing import route
 from stepfold.streams.log import Log, LogConflict, LogRefused
 from stepfold.tasks import Brief, Json

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from stepfold.events.event import Reasoned, ReasonRequested
 from stepfold.events.transcript import Heard, Item, Result
 from stepfold.events.values import Part, Passage, ToolCall
+from stepfold.handlers.answering import told_rules
 from stepfold.handlers.citing import cited
-from stepfold.policy.agent import SEARCH, Agent
-from stepfold.policy.toolspec import SEARCH_SPEC, ToolSpec
+from stepfold.policy.agent import Agent
+from stepfold.policy.toolspec import OWN, ToolSpec
 from stepfold.projections.conversation import Conversation
 from stepfold.providers.model import AS_IT_IS, Prompt, Reply
 
@@ -28,7 +29,7 @@ def prompt(
     """Only the tools of the request are offered, whatever the agent's configuration says today."""
     transcript = state.transcript[: request.upto] if request.shadow else state.transcript
     kept = fitting(transcript, request.compact) if request.compact else transcript
-    instructions = agent.instructions
+    instructions = _instructions(agent)
     if len(kept) < len(transcript):
         instructions = f"{instructions}\n\n{LEFT_OUT}".strip()
     return Prompt(
@@ -40,8 +41,13 @@ def prompt(
     )
 
 
+def _instructions(agent: Agent) -> str:
+    rules = told_rules(agent.answers) if agent.answers else ""
+    return "\n\n".join(part for part in (agent.persona, agent.instructions, rules) if part)
+
+
 def _spec(name: str, specs: Mapping[str, ToolSpec]) -> ToolSpec:
-    return specs.get(name) or (SEARCH_SPEC if name == SEARCH else ToolSpec(name))
+    return specs.get(name) or OWN.get(name) or ToolSpec(name)
 
 
 def fitting(transcript: tuple[Item, ...], characters: int) -> tuple[Item, ...]:

@@ -24,7 +24,6 @@ class Reason:
     """`specs` are what models are told of the tools."""
 
     by = "reason"
-    intent = False
 
     def __init__(self, asker: Asker, specs: Mapping[str, ToolSpec] = NO_SPECS) -> None:
         self._asker = asker
@@ -45,7 +44,7 @@ class Reason:
         answer = reasoned(request, told.reply, elapsed_ms=told.elapsed_ms, passages=state.passages)
         return replace(answer, first_ms=told.first_ms) if told.first_ms else answer
 
-    def forbid(self, request: Request, agent: Agent) -> Event | None:
+    def forbid(self, entry: Entry, state: Conversation, agent: Agent) -> Event | None:
         return None
 
     def failed(self, request: Request, reason: str, detail: str, *, retryable: bool) -> Event:

@@ -22,7 +22,6 @@ from stepfold.projections.conversation import Conversation
 
 class Retrieve:
     by = "retrieve"
-    intent = False
 
     def __init__(self, knowledge: Knowledge, ranking: Ranking | None = None) -> None:
         self._knowledge = knowledge
@@ -45,7 +44,7 @@ class Retrieve:
             request.call, request.turn, best.passages, since(begin), best.spent
         )
 
-    def forbid(self, request: Request, agent: Agent) -> Event | None:
+    def forbid(self, entry: Entry, state: Conversation, agent: Agent) -> Event | None:
         return None
 
     def failed(self, request: Request, reason: str, detail: str, *, retryable: bool) -> Event:

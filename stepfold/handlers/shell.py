@@ -15,10 +15,13 @@ from datetime import datetime, timedelta
 
 from stepfold.events.envelope import Draft, Entry, first, follow, kind
 from stepfold.events.event import (
+    ApprovalExpired,
+    ApprovalRequested,
     ConversationStopped,
     Event,
     ReasonRequested,
     Request,
+    ToolRefused,
     ToolRequested,
     ToolStarted,
     TurnExpired,
@@ -29,8 +32,9 @@ from stepfold.handlers.decide import BY, Veto, decide
 from stepfold.handlers.patience import Patience
 from stepfold.handlers.states import Known, States, advance
 from stepfold.handlers.work import BUSY_S, Desk, Later, is_over
-from stepfold.handlers.worker import Worker
+from stepfold.handlers.worker import Acting, Worker
 from stepfold.policy.agent import Agent
+from stepfold.projections.conversation import Turn
 from stepfold.streams.log import Agents, Log, LogConflict, LogRefused, LogUnavailable, Timers
 
 POISON_MAX = 4
@@ -75,6 +79,7 @@ class Shell:
         self._log = steps
         self._agents = agents
         self._patience = Patience(timers, self.runs, grace_s) if grace_s else None
+        self._durable = timers
         self._timers: Timers = self._patience or timers
         self._workers = workers
         self._name = name
@@ -151,16 +156,18 @@ class Shell:
     async def _expire_if_late(self, known: Known, customer: str, conversation: str) -> Known:
         """A turn past its time ends with its next step, even if its timer was never set."""
         turn = known.state.turn
-        if turn is None or turn.expired or known.opened is None:
+        if turn is None or turn.expired:
             return known
-        agent = await self._agent(known)
-        if self._clock() <= known.opened + timedelta(seconds=agent.limits.turn_s):
+        due = await self._due(known)
+        if due is None or self._clock() <= due:
             return known
         await self.expire(customer, conversation, turn.number)
         return self._states.cached(customer, conversation)
 
     async def expire(self, customer: str, conversation: str, turn: int) -> None:
-        """A turn's timer fired. It counts only when that turn is still running."""
+        """A turn's timer fired. It counts only when that turn is still running. While people are
+        asked, it is their time that runs, not the turn's.
+        """
         known = await self._states.refresh(customer, conversation)
         for _ in range(ROUNDS_MAX):
             running = known.state.turn
@@ -168,11 +175,26 @@ class Shell:
                 return
             if known.state.stopped or known.state.unreadable:
                 return
-            if running.expired:
+            late = _too_late(known, self._clock())
+            due = await self._due(known)
+            early = running.agreements and due is not None and self._clock() < due
+            if running.expired or (early and not late):
+                if early and due is not None:
+                    await self._durable.set(customer, conversation, turn, due)
                 await self._decide(known)
                 return
-            known, _ = await self._append(known, follow(known.cause, "timer", (TurnExpired(turn),)))
+            event = ApprovalExpired(late, turn) if late else TurnExpired(turn)
+            known, _ = await self._append(known, follow(known.cause, "timer", (event,)))
         raise Later(BUSY_S, f"lost {ROUNDS_MAX} races in one conversation")
+
+    async def _due(self, known: Known) -> datetime | None:
+        """When the time is up: of the first that people are asked, else of the turn."""
+        if known.waits:
+            return min(known.waits.values())
+        if known.opened is None:
+            return None
+        agent = await self._agent(known)
+        return known.opened + timedelta(seconds=agent.limits.turn_s)
 
     async def _decide(self, known: Known) -> Known:
         """Append what is missing, one step after the other, until it is somebody else's move."""
@@ -192,11 +214,18 @@ class Shell:
 
     async def _set_timer(self, agent: Agent, known: Known, draft: Draft) -> None:
         """Before the turn opens: a timer of a turn that never was does no harm, a turn without one
-        might wait for ever.
+        might wait for ever. And before people are asked, and when they have answered.
         """
-        if known.state.turn is None and isinstance(draft.event, ReasonRequested):
-            due = self._clock() + timedelta(seconds=agent.limits.turn_s)
-            await self._timers.set(draft.customer, draft.conversation, draft.event.turn, due)
+        turn, event = known.state.turn, draft.event
+        due = self._clock() + timedelta(seconds=agent.limits.turn_s)
+        where = draft.customer, draft.conversation
+        if turn is None and isinstance(event, ReasonRequested):
+            await self._timers.set(*where, event.turn, due)
+        elif isinstance(event, ApprovalRequested):
+            asked = self._clock() + timedelta(seconds=event.expires_s)
+            await self._durable.set(*where, event.turn, min([asked, *known.waits.values()]))
+        elif isinstance(event, ToolRequested | ToolRefused) and _answered(turn, event.call):
+            await self._timers.set(*where, event.turn, due)
 
     async def _work(
         self, worker: Worker, entry: Entry, request: Request, known: Known, deliveries: int
@@ -207,16 +236,20 @@ class Shell:
             known = self._states.latest(entry.key, known)
             if request.call not in known.state.open:  # another delivery was done meanwhile
                 return known
-            outcome = self._desk.outcome(worker, entry, request, known, deliveries)
             agent = await self._agent(known)
-            outcome = outcome or worker.forbid(request, agent)
+            outcome = self._desk.outcome(worker, entry, request, known, agent, deliveries)
+            if outcome is None and request.call not in known.state.begun:
+                outcome = worker.forbid(entry, known.state, agent)
             if outcome is None:
+                before = known
                 known = await self._begin(worker, entry, request, known)
 
                 async def refresh() -> Known:
                     return await self._states.refresh(*entry.key)
 
-                outcome = await self._desk.run(worker, entry, request, known, agent, refresh)
+                outcome = await self._desk.run(
+                    worker, entry, request, before, agent, refresh, deliveries
+                )
             known = await self._record(worker, entry, request, outcome, known)
             recorded = True
             return known
@@ -227,17 +260,19 @@ class Shell:
         """Record that a call with an effect starts. Only who wins this append may go on, and only
         if nobody has taken it for lost while the log was away.
         """
-        if not worker.intent or not isinstance(request, ToolRequested):
+        if not isinstance(worker, Acting) or not isinstance(request, ToolRequested):
             return known
+        again = request.call in known.state.begun
         started = ToolStarted(request.call, request.turn, self._name)
         drafts = follow(entry, f"{worker.by}/{self._name}", (started,))
         for _ in range(ROUNDS_MAX):
             known, mine = await self._hold(known, drafts)
             if mine and request.call in known.state.open:
                 return known
-            if request.call in known.state.begun or request.call not in known.state.open:
+            begun = request.call in known.state.begun and not again
+            if begun or request.call not in known.state.open:
                 raise Later(BUSY_S, "another worker has it")
-            if is_over(known, request):
+            if is_over(known, request) and not again:
                 raise Later(0.0, "its turn ended before it began")
         raise Later(BUSY_S, f"lost {ROUNDS_MAX} races in one conversation")
 
@@ -327,5 +362,15 @@ class Shell:
         raise Later(BUSY_S, f"lost {ROUNDS_MAX} races in one conversation")
 
 
+def _answered(turn: Turn | None, call: str) -> bool:
+    """Had people been asked about this call, and is nobody asked about any by now?"""
+    return turn is not None and call in turn.agreements and not turn.pending
+
+
+def _too_late(known: Known, now: datetime) -> str:
+    """A call that people were asked about and did not agree to in time; empty: there is none."""
+    return next((call for call, due in known.waits.items() if now >= due), "")
+
+
 def _no_routes(customer: str, conversation: str, agent: str) -> World:
-    return World(customer)
+    return World(customer, conversation=conversation)

@@ -5,12 +5,13 @@ takes: none when the step is the next one, the tail when others were there, the 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
 from stepfold.events.envelope import Draft, Entry
+from stepfold.events.event import ApprovalRequested
 from stepfold.handlers.decide import BY
 from stepfold.projections.conversation import EMPTY, Conversation, evolve
 from stepfold.streams.log import Log
@@ -21,7 +22,9 @@ ITEMS_MAX = 200_000
 
 class Known(Struct, frozen=True):
     """A conversation as of `position`, the place of its `last` step. `cause` is the last one that
-    was not a decision: what is decided now follows from it. `opened` is when the latest turn was.
+    was not a decision: what is decided now follows from it. `opened` is when the latest turn was,
+    or went on after people were asked; `waits` are the calls that they are asked about, with the
+    time until which they may agree.
     """
 
     state: Conversation = EMPTY
@@ -29,11 +32,12 @@ class Known(Struct, frozen=True):
     cause: Draft | None = None
     opened: datetime | None = None
     last: Entry | None = None
+    waits: Mapping[str, datetime] = {}
 
 
 def advance(known: Known, entries: Iterable[Entry]) -> Known:
     state, position, cause, opened = known.state, known.position, known.cause, known.opened
-    last = known.last
+    last, waits = known.last, known.waits
     for entry in entries:
         if entry.position <= position:
             continue
@@ -41,8 +45,22 @@ def advance(known: Known, entries: Iterable[Entry]) -> Known:
         state = evolve(state, entry.event)
         position, last = entry.position, entry
         cause = cause if cause is not None and entry.by == BY else entry
-        opened = entry.at if state.turns > turns else opened
-    return Known(state, position, cause, opened, last)
+        waited, waits = waits, _waits(waits, state, entry)
+        opened = entry.at if state.turns > turns or (waited and not waits) else opened
+    return Known(state, position, cause, opened, last, waits)
+
+
+def _waits(
+    waits: Mapping[str, datetime], state: Conversation, entry: Entry
+) -> Mapping[str, datetime]:
+    """What people are still asked about, after `entry`."""
+    event = entry.event
+    if isinstance(event, ApprovalRequested):
+        waits = {**waits, event.call: entry.at + timedelta(seconds=event.expires_s)}
+    if not waits:
+        return waits
+    pending = {request.call for request in state.turn.pending} if state.turn else set()
+    return {call: due for call, due in waits.items() if call in pending}
 
 
 class States:

@@ -1,12 +1,15 @@
 """Runs a tool. One `ToolRequested` in, one outcome out, after the shell recorded a `ToolStarted`.
 
-A call whose arguments do not fit the tool's schema is refused before anything runs.
+The second gate stands here: whatever was requested, only what the pinned agent may do, with
+arguments that fit, and with the agreement of people where it needs that, is run.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -21,55 +24,175 @@ from stepfold.events.event import (
     ToolUnknown,
 )
 from stepfold.events.traces import traceparent
-from stepfold.handlers.schema import mismatch
+from stepfold.events.values import Arguments, FileRef
+from stepfold.handlers.asking import Files
+from stepfold.handlers.choosing import World
+from stepfold.handlers.decide import rule_for, who
 from stepfold.handlers.worker import since
 from stepfold.policy.agent import Agent
+from stepfold.policy.effect import Recovery
+from stepfold.policy.gate import Who, digest_of_call, why_not
+from stepfold.policy.grants import outgrown
+from stepfold.policy.schema import mismatch
 from stepfold.projections.conversation import Conversation
 from stepfold.providers.schemas import unnull
-from stepfold.tools.tool import Caller, Tool, ToolError, calling
+from stepfold.streams.log import LogError
+from stepfold.tools.tool import Caller, Reconciling, Tool, ToolError, calling
 
-UNSEEN = frozenset({"timeout", "cancelled", "lost"})
+UNSEEN = frozenset({"timeout", "cancelled", "lost", "bug", "too_large"})
 """Reasons after which nobody can say whether the tool had its effect."""
+log = logging.getLogger("stepfold.tool")
 
 
 class RunTool:
     by = "tool"
-    intent = True
 
-    def __init__(self, tools: Mapping[str, Tool]) -> None:
+    def __init__(self, tools: Mapping[str, Tool], files: Files | None = None) -> None:
         self._tools = tools
+        self._files = files
 
     async def run(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
         request = entry.event
         assert isinstance(request, ToolRequested)
+        return await self._run(entry, request, _caller(entry, state))
+
+    async def _run(self, entry: Entry, request: ToolRequested, caller: Caller) -> Event:
         begin = time.perf_counter()
-        key = f"{entry.customer}/{entry.conversation}/{request.call}"
-        parent = traceparent(entry.trace, *entry.key, request.turn, entry.id)
         tool = self._tools[request.name]
         try:
-            with calling(Caller(entry.customer, entry.conversation, traceparent=parent)):
-                result = await tool.run(unnull(request.arguments, tool.spec.parameters), call=key)
+            with calling(caller):
+                result = await tool.run(_given(request, tool), call=_key(entry, request))
         except ToolError as error:
             return ToolFailed(request.call, request.turn, str(error), since(begin))
-        return ToolReturned(request.call, request.turn, msgspec.to_builtins(result), since(begin))
+        return await self._returned(request, tool, result, begin)
 
-    def forbid(self, request: Request, agent: Agent) -> Event | None:
+    async def recover(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
+        """By its rule: once more with the same key, or only if a lookup says it did not happen."""
+        request = entry.event
         assert isinstance(request, ToolRequested)
-        why = self._why_not(request, agent)
+        tool, caller = self._tools[request.name], _caller(entry, state)
+        if _rule(request, tool, agent) == "reconcile" and isinstance(tool, Reconciling):
+            begin = time.perf_counter()
+            try:
+                with calling(caller):
+                    found = await tool.reconcile(_given(request, tool), call=_key(entry, request))
+            except ToolError as error:
+                why = f"it had started, and its lookup cannot tell what became of it: {error}"
+                return ToolUnknown(request.call, request.turn, why)
+            if found is not None:
+                return await self._returned(request, tool, found, begin)
+        return await self._run(entry, request, caller)
+
+    def recovers(self, request: Request, agent: Agent, reason: str) -> bool:
+        assert isinstance(request, ToolRequested)
+        tool = self._tools.get(request.name)
+        if tool is None or request.name not in agent.tools:
+            return False
+        if tool.spec.effect == "read":
+            return reason == "lost"
+        return _rule(request, tool, agent) != "never_repeat"
+
+    async def _returned(
+        self, request: ToolRequested, tool: Tool, result: Any, begin: float
+    ) -> Event:
+        told = msgspec.to_builtins(result)
+        misfit = mismatch(told, tool.spec.result)
+        if misfit:
+            why = f"it ran, but what it returned does not fit its schema: {misfit}"
+            if tool.spec.effect == "read":
+                return ToolFailed(request.call, request.turn, why, since(begin))
+            return ToolUnknown(request.call, request.turn, why)
+        told, file = await self._shortened(told, tool.spec.result_chars_max)
+        return ToolReturned(request.call, request.turn, told, since(begin), file)
+
+    async def _shortened(self, told: Any, most: int) -> tuple[Any, FileRef | None]:
+        """The result as its event has it, and the file that holds the whole of a long one."""
+        text = told if isinstance(told, str) else msgspec.json.encode(told).decode()
+        if len(text) <= most:
+            return told, None
+        file = await self._kept(text, "text/plain" if text is told else "application/json")
+        where = f"the whole is the file {file.name}" if file else "the rest is lost"
+        return f"{text[:most]}\n[... {most} of {len(text)} characters; {where}]", file
+
+    async def _kept(self, text: str, media: str) -> FileRef | None:
+        if self._files is None:
+            return None
+        try:
+            blob = await self._files.put(text.encode())
+        except LogError as error:
+            log.warning("a long result is cut, and its whole is not kept: %s", error)
+            return None
+        ending = "txt" if media == "text/plain" else "json"
+        return FileRef(media, blob, name=f"result-{blob.removeprefix('sha256:')[:8]}.{ending}")
+
+    def forbid(self, entry: Entry, state: Conversation, agent: Agent) -> Event | None:
+        request = entry.event
+        assert isinstance(request, ToolRequested)
+        why = self._why_not(request, state, agent, _who(entry, state))
         return ToolRefused(request.call, request.turn, request.name, why) if why else None
 
-    def _why_not(self, request: ToolRequested, agent: Agent) -> str | None:
-        """The second gate: whatever was requested, a configured tool with fitting arguments."""
+    def _why_not(
+        self, request: ToolRequested, state: Conversation, agent: Agent, asks: Who
+    ) -> str | None:
         if request.name not in agent.tools:
             return f"tool {request.name!r} is not allowed for agent {agent.name!r}"
         tool = self._tools.get(request.name)
         if tool is None:
             known = ", ".join(sorted(self._tools)) or "none"
             return f"tool {request.name!r} is not set up in this worker (known: {known})"
-        return mismatch(unnull(request.arguments, tool.spec.parameters), tool.spec.parameters)
+        grant = agent.grants.get(request.name)
+        return (
+            (outgrown(grant, tool.spec) if grant else None)
+            or mismatch(_given(request, tool), tool.spec.parameters)
+            or why_not(agent, request.name, request.arguments, asks)
+            or _not_agreed(request, state, agent, asks)
+        )
 
     def failed(self, request: Request, reason: str, detail: str, *, retryable: bool) -> Event:
         assert isinstance(request, ToolRequested)
-        if reason in UNSEEN:
+        tool = self._tools.get(request.name)
+        harmless = tool is not None and tool.spec.effect == "read"
+        if reason in UNSEEN and not harmless:
             return ToolUnknown(request.call, request.turn, detail)
         return ToolFailed(request.call, request.turn, detail)
+
+
+def _not_agreed(request: ToolRequested, state: Conversation, agent: Agent, asks: Who) -> str | None:
+    """Why the agreement of people to exactly this call is missing; None when nothing is."""
+    rule = rule_for(agent, state, request.call, request.name, request.arguments, asks)
+    if rule is None and not request.approval:
+        return None
+    agreement = state.turn.agreements.get(request.call) if state.turn else None
+    digest = digest_of_call(asks, request.call, request.name, request.arguments)
+    if agreement is None or not agreement.complete:
+        return f"tool {request.name!r} needs approval, and nobody has approved this call"
+    if not digest == agreement.request.digest == request.approval:
+        return f"tool {request.name!r}: what was approved is another call than this"
+    return None
+
+
+def _who(entry: Entry, state: Conversation) -> Who:
+    return who(state, World(entry.customer, conversation=entry.conversation))
+
+
+def _caller(entry: Entry, state: Conversation) -> Caller:
+    request = entry.event
+    assert isinstance(request, ToolRequested)
+    parent = traceparent(entry.trace, *entry.key, request.turn, entry.id)
+    return Caller(entry.customer, entry.conversation, _who(entry, state).contact, parent)
+
+
+def _given(request: ToolRequested, tool: Tool) -> Arguments:
+    given: Arguments = unnull(request.arguments, tool.spec.parameters)
+    return given
+
+
+def _key(entry: Entry, request: ToolRequested) -> str:
+    return f"{entry.customer}/{entry.conversation}/{request.call}"
+
+
+def _rule(request: ToolRequested, tool: Tool, agent: Agent) -> Recovery:
+    """What the agent was granted, as far as the tool still is so."""
+    grant = agent.grants.get(request.name)
+    granted: Recovery = grant.recovery if grant else "never_repeat"
+    return granted if granted == tool.spec.recovery else "never_repeat"

@@ -16,12 +16,15 @@ from stepfold.events.envelope import Entry
 from stepfold.events.event import Event, GenerationRequested, ReasonRequested, Request
 from stepfold.handlers.states import Known
 from stepfold.handlers.watch import Watch
-from stepfold.handlers.worker import Worker
+from stepfold.handlers.worker import Acting, Worker
 from stepfold.policy.agent import Agent
+from stepfold.tools.unsure import Unsure
 
 DELIVERIES_MAX = 12
 """After so many deliveries of a request without an outcome, its worker is given up on."""
 BUSY_S = 5.0
+RECOVERIES_MAX = 3
+"""How often a call whose effect is unsure is taken up again, where its rule permits that."""
 WATCH_S = 2.0
 """How often long work looks whether its turn is still wanted."""
 
@@ -60,13 +63,21 @@ class Desk:
             self._outcomes.pop(handle, None)
 
     def outcome(
-        self, worker: Worker, entry: Entry, request: Request, known: Known, deliveries: int
+        self,
+        worker: Worker,
+        entry: Entry,
+        request: Request,
+        known: Known,
+        agent: Agent,
+        deliveries: int,
     ) -> Event | None:
         """The outcome of a request that ran, or that must not run; None when it is to run now."""
         handle = (*entry.key, request.call)
         if handle in self._outcomes:
             return self._outcomes[handle]
         if request.call in known.state.begun:
+            if _recovers(worker, request, agent, "lost") and deliveries <= DELIVERIES_MAX:
+                return None
             why = "it had started when its worker died; whether it took effect is not known"
             return worker.failed(request, "lost", why, retryable=False)
         if is_over(known, request):
@@ -93,19 +104,28 @@ class Desk:
         known: Known,
         agent: Agent,
         refresh: Refresh,
+        deliveries: int = 1,
     ) -> Event:
         """Run the worker within its time, as long as its turn is wanted. A tool that has started is
         not interrupted by a cancel: half an effect is worse than one too many.
         """
         watch = None
+        taken_up = isinstance(worker, Acting) and request.call in known.state.begun
         try:
             async with asyncio.timeout(agent.limits.call_s) as limit:
-                if not worker.intent:
+                if not isinstance(worker, Acting):
                     watch = self._watch(request, limit, refresh)
-                outcome = await worker.run(entry, known.state, agent)
-        except TimeoutError as error:
+                    outcome = await worker.run(entry, known.state, agent)
+                elif taken_up:
+                    outcome = await worker.recover(entry, known.state, agent)
+                else:
+                    outcome = await worker.run(entry, known.state, agent)
+        except (TimeoutError, Unsure) as error:
+            if _recovers(worker, request, agent, "timeout") and deliveries < RECOVERIES_MAX:
+                raise Later(BUSY_S, "whether it took effect is looked at again") from error
             if not limit.expired():
                 why = f"the worker itself timed out: {str(error) or 'it does not say where'}"
+                why = str(error) if isinstance(error, Unsure) else why
                 outcome = worker.failed(request, "timeout", why, retryable=True)
             else:
                 over = watch is not None and watch.over
@@ -125,6 +145,10 @@ class Desk:
             return is_over(await refresh(), request)
 
         return Watch(over, limit, self._watch_s)
+
+
+def _recovers(worker: Worker, request: Request, agent: Agent, reason: str) -> bool:
+    return isinstance(worker, Acting) and worker.recovers(request, agent, reason)
 
 
 def is_over(known: Known, request: Request) -> bool:

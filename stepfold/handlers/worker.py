@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from stepfold.events.envelope import Entry
 from stepfold.events.event import Event, Request
@@ -12,23 +12,35 @@ from stepfold.projections.conversation import Conversation
 
 
 class Worker(Protocol):
-    """`by` signs the outcome. With `intent`, a start is recorded before `run`, and nobody ever runs
-    a call again that had started.
-    """
+    """`by` signs the outcome."""
 
     by: str
-    intent: bool
 
     async def run(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
         """The outcome of the request in `entry`. It may raise: then `failed` says it."""
         ...
 
-    def forbid(self, request: Request, agent: Agent) -> Event | None:
+    def forbid(self, entry: Entry, state: Conversation, agent: Agent) -> Event | None:
         """The outcome of a request that may not run, asked before anything starts; else None."""
         ...
 
     def failed(self, request: Request, reason: str, detail: str, *, retryable: bool) -> Event:
         """The outcome when there was none: time-outs, cancelled turns, dead workers, bugs."""
+        ...
+
+
+@runtime_checkable
+class Acting(Protocol):
+    """What a worker also is whose work has effects: a start is recorded before it runs, and nobody
+    runs a call again that had started, unless its own rule says how.
+    """
+
+    def recovers(self, request: Request, agent: Agent, reason: str) -> bool:
+        """May a call that had started, and was `lost` or ran into its `timeout`, be taken up?"""
+        ...
+
+    async def recover(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
+        """The outcome of a call that had started, and whose end nobody saw."""
         ...
 
 

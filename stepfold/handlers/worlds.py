@@ -47,6 +47,7 @@ class Worlds:
             budget, left = self._keeper.step(customer, conversation, agent)
         return World(
             customer=customer,
+            conversation=conversation,
             routes=self._routes,
             table=self._table,
             hour=self._clock().hour,

@@ -17,6 +17,9 @@ from stepfold.policy.grant import Grant
 SEARCH = "search"
 """The tool that every agent with knowledge has: retrieval from its collections."""
 
+RUN_CODE = "run_code"
+"""The tool that every agent with a sandbox has."""
+
 SecondMessage = Literal["wait", "merge", "supersede"]
 
 
@@ -89,4 +92,5 @@ def decode_agent(raw: bytes) -> Agent:
 
 def offered(agent: Agent) -> tuple[str, ...]:
     """The tools that a model of this agent is shown; nothing else is permitted either."""
-    return (*agent.tools, SEARCH) if agent.collections else agent.tools
+    own = (SEARCH,) if agent.collections else ()
+    return (*agent.tools, *own, RUN_CODE) if agent.sandbox else (*agent.tools, *own)

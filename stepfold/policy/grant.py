@@ -17,7 +17,7 @@ class Approval(Struct, frozen=True, omit_defaults=True):
     """
 
     people: int = 1
-    expires_s: float = 3600
+    expires_s: float = 3600.0
     unless: dict[str, Any] = {}
 
 

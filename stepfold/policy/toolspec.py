@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from stepfold.policy.agent import SEARCH
+from stepfold.policy.agent import RUN_CODE, SEARCH
 from stepfold.policy.effect import Effect, Recovery
 
 RESULT_CHARS_MAX = 20_000
@@ -45,3 +45,21 @@ SEARCH_SPEC = ToolSpec(
     },
     effect="read",
 )
+
+RUN_CODE_SPEC = ToolSpec(
+    RUN_CODE,
+    "Run Python in a sandbox without network, to calculate or to read the conversation's files,"
+    " which lie in the folder it starts in. Print what you want to see.",
+    {
+        "type": "object",
+        "properties": {"code": {"type": "string", "description": "The Python to run."}},
+        "required": ["code"],
+        "additionalProperties": False,
+    },
+    effect="read",
+    recovery="idempotent",
+    trusted=True,
+)
+
+OWN = {SEARCH: SEARCH_SPEC, RUN_CODE: RUN_CODE_SPEC}
+"""The tools that an agent has by its fields."""

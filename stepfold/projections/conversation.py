@@ -15,6 +15,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from stepfold.events.event import (
+    ApprovalDenied,
+    ApprovalExpired,
+    ApprovalGranted,
+    ApprovalRequested,
+    CodeRequested,
     ConversationStarted,
     ConversationStopped,
     Event,
@@ -57,10 +62,27 @@ OVERFLOW = "context_overflow"
 ZERO = Decimal(0)
 
 
+class Agreement(Struct, frozen=True):
+    """Whether people agree to a call: who did, or why it must not be (`refused`)."""
+
+    request: ApprovalRequested
+    people: tuple[str, ...] = ()
+    refused: str = ""
+
+    @property
+    def complete(self) -> bool:
+        return not self.refused and len(self.people) >= self.request.people
+
+    @property
+    def pending(self) -> bool:
+        return not self.refused and not self.complete
+
+
 class Turn(Struct, frozen=True):
     """The running turn. `thinking` is the call of the open ask; it goes to `model`, has `offered`
-    these tools and has so many `shadows`. `wanted` is what its answer called.
-    `ruled_out` are the models that cannot do this ask; `compacted` says that its prompt was cut.
+    these tools and has so many `shadows`. `wanted` is what its answer called, `agreements` are of
+    those calls that need some. `ruled_out` are the models that cannot do this ask; `compacted` says
+    that its prompt was cut.
     """
 
     number: int
@@ -78,6 +100,12 @@ class Turn(Struct, frozen=True):
     shadows: int = 0
     ruled_out: frozenset[str] = frozenset()
     compacted: bool = False
+    agreements: Mapping[str, Agreement] = {}
+
+    @property
+    def pending(self) -> tuple[ApprovalRequested, ...]:
+        """The calls that wait for people."""
+        return tuple(each.request for each in self.agreements.values() if each.pending)
 
     @property
     def waiting(self) -> bool:
@@ -146,7 +174,7 @@ def evolve(state: Conversation, event: Event) -> Conversation:  # noqa: PLR0911,
             return _reasoned(state, event)
         case ReasonFailed():
             return _reason_failed(state, event)
-        case ToolRequested() | RetrievalRequested():
+        case ToolRequested() | CodeRequested() | RetrievalRequested():
             return replace(state, open={**state.open, event.call: event})
         case GenerationRequested():
             return _generate(state, event)
@@ -158,6 +186,8 @@ def evolve(state: Conversation, event: Event) -> Conversation:  # noqa: PLR0911,
             for paid in event.spent:
                 state = _spend(state, paid.cost_usd, turn=event.turn)
             return _settle(state, event)
+        case ApprovalRequested() | ApprovalGranted() | ApprovalDenied() | ApprovalExpired():
+            return _agree(state, event)
         case Generated() | GenerationFailed():
             return _generated(state, event)
         case GenerationAbandoned():
@@ -198,7 +228,7 @@ def _hear(state: Conversation, event: MessageReceived) -> Conversation:
     messages = (*state.messages, event.message)[-MESSAGES_MAX:] if event.message else state.messages
     return replace(
         state,
-        unheard=(*state.unheard, Heard(event.text, event.files)),
+        unheard=(*state.unheard, Heard(event.text, event.files, event.contact)),
         messages=messages,
         language=event.language or state.language,
         characters=state.characters + len(event.text),
@@ -317,6 +347,40 @@ def _settle(state: Conversation, event: ToolOutcome) -> Conversation:
     return _in_turn(state, turn.number, settled=turn.settled | {event.call})
 
 
+def _agree(
+    state: Conversation,
+    event: ApprovalRequested | ApprovalGranted | ApprovalDenied | ApprovalExpired,
+) -> Conversation:
+    """What does not fit the call that waits, by turn or digest, changes nothing."""
+    turn = state.turn
+    if turn is None or turn.number != event.turn:
+        return state
+    asked = turn.agreements.get(event.call)
+    if isinstance(event, ApprovalRequested):
+        known = any(call.call == event.call for call in turn.wanted)
+        now = Agreement(event) if asked is None and known else asked
+    else:
+        now = _agreed(asked, event) if asked is not None and asked.pending else asked
+    if now is None or now is asked:
+        return state
+    return replace(state, turn=replace(turn, agreements={**turn.agreements, event.call: now}))
+
+
+def _agreed(
+    asked: Agreement, event: ApprovalGranted | ApprovalDenied | ApprovalExpired
+) -> Agreement:
+    if isinstance(event, ApprovalExpired):
+        return replace(asked, refused=f"nobody approved it within {asked.request.expires_s:g} s")
+    if event.digest != asked.request.digest:
+        return asked
+    if isinstance(event, ApprovalDenied):
+        why = f": {event.reason}" if event.reason else ""
+        return replace(asked, refused=f"{event.person} denied it{why}")
+    if event.person in asked.people:
+        return asked
+    return replace(asked, people=(*asked.people, event.person))
+
+
 def _late(transcript: tuple[Item, ...], result: Result) -> tuple[Item, ...]:
     """The outcome of a turn that is over stands where its call does, not in the running turn."""
     for place in range(len(transcript), 0, -1):
@@ -330,15 +394,17 @@ def _name(state: Conversation, event: ToolOutcome) -> str:
     if isinstance(event, ToolRefused):
         return event.name
     request = state.open[event.call]
+    if isinstance(request, CodeRequested):
+        return "run_code"
     return request.name if isinstance(request, ToolRequested) else "search"
 
 
 def _result(event: ToolOutcome, name: str) -> Result:
     match event:
-        case ToolReturned(result=str(text)):
-            return Result(event.call, name, text)
-        case ToolReturned(result=other):
-            return Result(event.call, name, msgspec.json.encode(other).decode())
+        case ToolReturned(result=told):
+            text = told if isinstance(told, str) else msgspec.json.encode(told).decode()
+            files = (event.file, *event.files) if event.file else event.files
+            return Result(event.call, name, text, files=files)
         case RetrievalReturned():
             return Result(event.call, name, passages=event.passages)
         case _:
@@ -360,7 +426,7 @@ def _respond(state: Conversation, event: ResponseGiven) -> Conversation:
     if turn is not None and turn.number != event.turn:
         return state
     answer = turn.answer if turn else None
-    if answer is None:
+    if answer is None or event.reason:
         thought = Thought((Text(event.text, event.citations),))
     else:
         thought = Thought(answer.parts, answer.state)

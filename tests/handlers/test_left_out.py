@@ -39,7 +39,7 @@ async def test_a_tool_is_not_given_a_null_that_it_does_not_take() -> None:
     tool = RunTool({"look_up": FunctionTool(LOOK_UP, echo)})
     request = asked({"key": "x", "day": None})
 
-    refused = tool.forbid(request, AGENT)
+    refused = tool.forbid(entry_of(request), EMPTY, AGENT)
     outcome = await tool.run(entry_of(request), EMPTY, AGENT)
 
     assert refused is None
@@ -50,7 +50,7 @@ async def test_a_tool_is_not_given_a_null_that_it_does_not_take() -> None:
 def test_a_null_in_place_of_what_is_required_is_refused() -> None:
     tool = RunTool({"look_up": FunctionTool(LOOK_UP, echo)})
 
-    refused = tool.forbid(asked({"key": None, "day": None}), AGENT)
+    refused = tool.forbid(entry_of(asked({"key": None, "day": None})), EMPTY, AGENT)
 
     assert "None is not of type 'string'" in str(refused)
 

@@ -24,7 +24,7 @@ def test_a_model_is_shown_the_instructions_and_what_was_heard() -> None:
     shown = prompt(AGENT, STATE, ASKED)
 
     assert shown.instructions == AGENT.instructions
-    assert shown.items == (Heard(HELLO.text),)
+    assert shown.items == (Heard(HELLO.text, contact=HELLO.contact),)
     assert shown.call == "r1"
 
 
@@ -143,7 +143,7 @@ def test_a_model_is_told_that_the_beginning_is_left_out() -> None:
 
     shown = prompt(AGENT, state, replace(ASKED_NEXT, compact=5))
 
-    assert shown.transcript == (Heard(SECOND.text),)
+    assert shown.transcript == (Heard(SECOND.text, contact=SECOND.contact),)
     assert shown.instructions.endswith(LEFT_OUT)
 
 
@@ -152,7 +152,7 @@ def test_a_shadow_is_shown_what_the_model_was_shown() -> None:
 
     shown = prompt(AGENT, state, replace(ASKED, shadow=True, upto=1))
 
-    assert shown.transcript == (Heard(HELLO.text),)
+    assert shown.transcript == (Heard(HELLO.text, contact=HELLO.contact),)
 
 
 def test_a_model_is_told_of_the_tools_what_their_specs_say() -> None:

@@ -100,21 +100,24 @@ async def test_an_outcome_stays_at_the_desk_until_it_is_recorded() -> None:
     desk, worker = Desk(Clock()), Reason(Asker({}))
     made = await desk.run(worker, entry(ASKED), ASKED, THINKING, AGENT, now(THINKING))
 
-    assert desk.outcome(worker, entry(ASKED), ASKED, THINKING, 2) is made
+    assert desk.outcome(worker, entry(ASKED), ASKED, THINKING, AGENT, 2) is made
     desk.leave(entry(ASKED), ASKED, recorded=False)
-    assert desk.outcome(worker, entry(ASKED), ASKED, OVER, 99) is made
+    assert desk.outcome(worker, entry(ASKED), ASKED, OVER, AGENT, 99) is made
     desk.leave(entry(ASKED), ASKED, recorded=True)
-    assert desk.outcome(worker, entry(ASKED), ASKED, THINKING, 3) is None
+    assert desk.outcome(worker, entry(ASKED), ASKED, THINKING, AGENT, 3) is None
 
 
 def test_a_request_that_is_wanted_and_due_is_to_run() -> None:
     desk = Desk(Clock())
 
-    assert desk.outcome(Reason(Asker({})), entry(ASKED), ASKED, THINKING, DELIVERIES_MAX) is None
+    assert (
+        desk.outcome(Reason(Asker({})), entry(ASKED), ASKED, THINKING, AGENT, DELIVERIES_MAX)
+        is None
+    )
 
 
 def test_a_request_whose_turn_is_over_does_not_run() -> None:
-    outcome = Desk(Clock()).outcome(Reason(Asker({})), entry(ASKED), ASKED, OVER, 1)
+    outcome = Desk(Clock()).outcome(Reason(Asker({})), entry(ASKED), ASKED, OVER, AGENT, 1)
 
     assert isinstance(outcome, ReasonFailed)
     assert (outcome.reason, outcome.detail) == ("over", "its turn was over before it began")
@@ -128,11 +131,11 @@ def test_a_request_waits_exactly_until_it_is_due() -> None:
     desk = Desk(clock)
 
     with pytest.raises(Later) as raised:
-        desk.outcome(Reason(Asker({})), recorded, later, THINKING, 1)
+        desk.outcome(Reason(Asker({})), recorded, later, THINKING, AGENT, 1)
     clock.wait_until(recorded.at + timedelta(seconds=10))
 
     assert 9.9 < raised.value.delay_s < 12.01
-    assert desk.outcome(Reason(Asker({})), recorded, later, THINKING, 2) is None
+    assert desk.outcome(Reason(Asker({})), recorded, later, THINKING, AGENT, 2) is None
 
 
 @pytest.mark.parametrize("request_of", [ASKED, LOOK_UP, RETRIEVAL])
@@ -241,7 +244,7 @@ def test_a_tool_that_never_ran_has_failed() -> None:
 def test_a_tool_with_a_wrong_schema_is_refused_with_the_schemas_fault() -> None:
     tool = FunctionTool(ToolSpec("look_up", parameters={"type": "nonsense"}), _nothing)
 
-    refused = RunTool({"look_up": tool}).forbid(LOOK_UP, AGENT)
+    refused = RunTool({"look_up": tool}).forbid(entry(LOOK_UP), WAITING.state, AGENT)
 
     assert "the schema itself is wrong" in getattr(refused, "reason", "")
 
@@ -249,7 +252,7 @@ def test_a_tool_with_a_wrong_schema_is_refused_with_the_schemas_fault() -> None:
 def test_a_tool_of_another_agent_is_refused_whatever_was_requested() -> None:
     tool = FunctionTool(ToolSpec("look_up"), _nothing)
 
-    refused = RunTool({"look_up": tool}).forbid(LOOK_UP, Agent(name="other"))
+    refused = RunTool({"look_up": tool}).forbid(entry(LOOK_UP), WAITING.state, Agent(name="other"))
 
     assert getattr(refused, "reason", "") == "tool 'look_up' is not allowed for agent 'other'"
 

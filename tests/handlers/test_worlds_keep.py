@@ -74,7 +74,7 @@ async def test_a_world_has_the_current_routes_their_digest_and_the_hour(shelf: S
     async with kept(shelf) as worlds:
         world = worlds("acme", "c1", "desk")
 
-    assert world == World("acme", OLD, digest(OLD), hour=Clock()().hour)
+    assert world == World("acme", OLD, digest(OLD), hour=Clock()().hour, conversation="c1")
 
 
 async def test_where_there_are_no_routes_a_world_has_none() -> None:

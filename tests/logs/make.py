@@ -19,6 +19,7 @@ from stepfold.events.citation import cite
 from stepfold.events.envelope import Entry
 from stepfold.events.event import Event, Request
 from stepfold.events.values import Arguments, Citation, Passage
+from stepfold.handlers.tool import RunTool
 from stepfold.handlers.worker import Worker
 from stepfold.policy.agent import Agent
 from stepfold.projections.conversation import Conversation
@@ -46,24 +47,41 @@ class Untimed:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self.by = worker.by
-        self.intent = worker.intent
 
     async def run(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
         outcome = await self._worker.run(entry, state, agent)
         return replace(outcome, elapsed_ms=0) if hasattr(outcome, "elapsed_ms") else outcome
 
-    def forbid(self, request: Request, agent: Agent) -> Event | None:
-        return self._worker.forbid(request, agent)
+    def forbid(self, entry: Entry, state: Conversation, agent: Agent) -> Event | None:
+        return self._worker.forbid(entry, state, agent)
 
     def failed(self, request: Request, reason: str, detail: str, *, retryable: bool) -> Event:
         return self._worker.failed(request, reason, detail, retryable=retryable)
+
+
+class UntimedTool(Untimed):
+    """And whose starts are recorded."""
+
+    def __init__(self, worker: RunTool) -> None:
+        super().__init__(worker)
+        self._tool = worker
+
+    def recovers(self, request: Request, agent: Agent, reason: str) -> bool:
+        return self._tool.recovers(request, agent, reason)
+
+    async def recover(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
+        return await self._tool.recover(entry, state, agent)
+
+
+def untimed(worker: Worker) -> Worker:
+    return UntimedTool(worker) if isinstance(worker, RunTool) else Untimed(worker)
 
 
 def arranged(*replies: Reply | Exception, tools: tuple[Tool, ...]) -> Arrangement:
     model = ScriptedModel(replies)
     models = {"scripted": model, "second": model}
     arrangement = Arrangement(models=models, tools=tools, knowledge=Passages(PASSAGE))
-    arrangement.workers = {kind: Untimed(one) for kind, one in arrangement.workers.items()}
+    arrangement.workers = {kind: untimed(one) for kind, one in arrangement.workers.items()}
     arrangement.restart()
     return arrangement
 

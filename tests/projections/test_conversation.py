@@ -142,14 +142,17 @@ def test_the_states_on_the_way_are_not_changed() -> None:
 def test_a_message_is_unheard_until_a_model_is_asked() -> None:
     before, after = replay([STARTED, HELLO, SECOND]), replay([STARTED, HELLO, SECOND, ASKED])
 
-    assert before.unheard == (Heard(HELLO.text), Heard(SECOND.text))
+    assert before.unheard == (
+        Heard(HELLO.text, contact=HELLO.contact),
+        Heard(SECOND.text, contact=SECOND.contact),
+    )
     assert before.transcript == ()
-    assert after.unheard == (Heard(SECOND.text),)
-    assert after.transcript == (Heard(HELLO.text),)
+    assert after.unheard == (Heard(SECOND.text, contact=SECOND.contact),)
+    assert after.transcript == (Heard(HELLO.text, contact=HELLO.contact),)
 
 
 def test_a_repeated_message_is_heard_once() -> None:
-    assert replay([HELLO, HELLO]).unheard == (Heard(HELLO.text),)
+    assert replay([HELLO, HELLO]).unheard == (Heard(HELLO.text, contact=HELLO.contact),)
 
 
 def test_a_repeated_message_is_heard_once_even_after_it_was_answered() -> None:
@@ -232,7 +235,7 @@ def test_an_answer_with_calls_waits_for_them() -> None:
     assert state.turn is not None
     assert (state.turn.thinking, state.turn.wanted) == ("", LOOKED_UP.parts)
     assert state.turn.waiting
-    assert state.transcript == (Heard(HELLO.text), Thought(LOOKED_UP.parts))
+    assert state.transcript == (Heard(HELLO.text, contact=HELLO.contact), Thought(LOOKED_UP.parts))
     assert state.open == {}
 
 
@@ -240,8 +243,8 @@ def test_an_answer_of_text_is_said_only_when_it_is_given() -> None:
     before, after = replay([*THINKING, ANSWERED]), replay([*THINKING, ANSWERED, RESPONDED])
 
     assert before.turn == turn(1, asks=1, attempt=1, answer=ANSWERED)
-    assert before.transcript == (Heard(HELLO.text),)
-    assert after.transcript == (Heard(HELLO.text), Thought(ANSWERED.parts))
+    assert before.transcript == (Heard(HELLO.text, contact=HELLO.contact),)
+    assert after.transcript == (Heard(HELLO.text, contact=HELLO.contact), Thought(ANSWERED.parts))
     assert after.turn is None
 
 
@@ -448,7 +451,10 @@ def test_what_a_turn_that_never_asked_would_have_heard_counts_as_heard() -> None
     state = replay([STARTED, HELLO, SECOND, TurnAbandoned(1, "vetoed")])
 
     assert state.unheard == ()
-    assert state.transcript == (Heard(HELLO.text), Heard(SECOND.text))
+    assert state.transcript == (
+        Heard(HELLO.text, contact=HELLO.contact),
+        Heard(SECOND.text, contact=SECOND.contact),
+    )
     assert state.turns == 1
     assert state.turn is None
 
@@ -458,7 +464,7 @@ def test_a_turn_that_never_asked_ends_after_what_was_said_before() -> None:
 
     state = evolve(over, TurnAbandoned(2, "vetoed"))
 
-    assert state.transcript == (*over.transcript, Heard(SECOND.text))
+    assert state.transcript == (*over.transcript, Heard(SECOND.text, contact=SECOND.contact))
 
 
 def test_an_end_of_an_older_turn_does_not_hear_what_waits() -> None:
@@ -517,10 +523,10 @@ def test_a_late_outcome_is_recorded_at_its_call_and_settles_nothing_in_the_runni
     assert state.turn == running.turn
     assert (state.open, state.begun) == ({"r2": ASKED_NEXT}, frozenset())
     assert state.transcript == (
-        Heard(HELLO.text),
+        Heard(HELLO.text, contact=HELLO.contact),
         Thought(LOOKED_UP.parts),
         Result("r1.1", "look_up", "9 to 5"),
-        Heard(SECOND.text),
+        Heard(SECOND.text, contact=SECOND.contact),
     )
 
 

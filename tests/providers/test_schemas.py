@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from stepfold.handlers.schema import mismatch
+from stepfold.policy.schema import mismatch
 from stepfold.providers.plain_schema import plain
 from stepfold.providers.schemas import inlined, strict, unnull
 from stepfold.providers.wire import Json

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from stepfold.events.event import Event, GenerationRequested
-from stepfold.handlers.schema import broken, mismatch
+from stepfold.policy.schema import broken, mismatch
 from stepfold.providers.model import Prompt, Reply
 from stepfold.providers.schemas import strict
 from stepfold.tasks import Brief

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stepfold.handlers.schema import REASONS_MAX, broken, mismatch
+from stepfold.policy.schema import REASONS_MAX, broken, mismatch
 
 PERSON = {
     "type": "object",

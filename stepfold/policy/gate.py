@@ -1,0 +1,113 @@
+"""What an agent may do with a tool, asked of its pinned version: may it call it so, and does
+somebody have to agree? Asked twice, when a model calls and when a worker is to run it. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from stepfold.events.values import Arguments
+from stepfold.policy.agent import Agent, offered
+from stepfold.policy.grant import Approval
+from stepfold.policy.schema import mismatch
+
+AFTER_STRANGERS = Approval()
+"""The rule for an effect that is wanted after a stranger's text, where the agent has none."""
+
+
+class Who(Struct, frozen=True):
+    """For whom a call is wanted: what the templates of a constraint stand for."""
+
+    customer: str = ""
+    contact: str = ""
+    conversation: str = ""
+
+
+NOBODY = Who()
+
+
+def why_not(agent: Agent, name: str, arguments: Arguments, who: Who = NOBODY) -> str | None:
+    """Why this agent must not call this tool so; None = it may, as far as it is up to the agent."""
+    known = offered(agent)
+    if name not in known:
+        told = ", ".join(known) or "none"
+        return f"tool {name!r} is not allowed for agent {agent.name!r} (allowed: {told})"
+    grant = agent.grants.get(name)
+    if grant is None or not grant.arguments:
+        return None
+    missing = sorted(grant.arguments.keys() - arguments.keys())
+    if missing:
+        return f"agent {agent.name!r} must give {name!r} the argument {missing[0]!r}"
+    why = _unfit(arguments, grant.arguments, who)
+    return f"agent {agent.name!r} may not call {name!r} so: {why}" if why else None
+
+
+def approval_for(
+    agent: Agent, name: str, arguments: Arguments, who: Who = NOBODY, *, tainted: bool
+) -> tuple[Approval, str] | None:
+    """Who has to agree to this call, and why; None = nobody."""
+    grant = agent.grants.get(name)
+    if grant is None:
+        return None
+    rule = grant.approval
+    if rule is not None and (why := _agreed_before(rule, arguments, who)):
+        return rule, f"{name!r} needs approval{why}"
+    if tainted and grant.effect != "read" and not grant.safe:
+        why = f"{name!r} has an effect, and it is wanted after text of a stranger"
+        return rule or AFTER_STRANGERS, why
+    return None
+
+
+def trusts(agent: Agent, name: str) -> bool:
+    """Is what this tool returns the company's own word? Without grants nothing is asked."""
+    grant = agent.grants.get(name)
+    return grant is None or grant.trusted
+
+
+def trusts_knowledge(agent: Agent) -> bool:
+    """Is all that the agent finds in its knowledge the company's own word?"""
+    return not agent.grants or set(agent.collections) <= set(agent.trusted)
+
+
+def digest_of_call(who: Who, call: str, name: str, arguments: Arguments) -> str:
+    """What an approval is bound to: this call of this tool with these arguments, here."""
+    said = [who.customer, who.conversation, call, name, arguments]
+    return "sha256:" + hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
+
+
+def _agreed_before(rule: Approval, arguments: Arguments, who: Who) -> str:
+    """Empty when the arguments are those that need nobody, else what speaks against it."""
+    if not rule.unless:
+        return " always"
+    missing = sorted(rule.unless.keys() - arguments.keys())
+    if missing:
+        return f" unless {missing[0]!r} is given"
+    why = _unfit(arguments, rule.unless, who)
+    return f": {why}" if why else ""
+
+
+def _unfit(arguments: Arguments, schemas: dict[str, Any], who: Who) -> str | None:
+    schema = {"type": "object", "properties": _filled(schemas, who)}
+    return mismatch(arguments, schema)
+
+
+def _filled(schema: Any, who: Who) -> Any:
+    """The schema with its templates filled in. A template without its value fits nothing."""
+    if isinstance(schema, dict):
+        return {name: _filled(part, who) for name, part in schema.items()}
+    if isinstance(schema, list):
+        return [_filled(part, who) for part in schema]
+    if not isinstance(schema, str):
+        return schema
+    for name in Who.__struct_fields__:
+        if f"{{{name}}}" in schema:
+            schema = schema.replace(f"{{{name}}}", getattr(who, name) or UNTOLD)
+    return schema
+
+
+UNTOLD = "\x00"
+"""In place of a contact that the channel did not tell: no argument has it."""
