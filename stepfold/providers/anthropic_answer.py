@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -97,7 +98,7 @@ class Tokens(Struct):
     cache_creation_input_tokens: int | None = None
     cache_creation: CacheCreation | None = None
     output_tokens_details: OutputDetails | None = None
-    server_tool_use: dict[str, int | None] | None = None
+    server_tool_use: dict[str, float | None] | None = None
     service_tier: str | None = None
 
 
@@ -157,7 +158,8 @@ def _callable(block: Block) -> bool:
 
 def _unreadable(raw: Json, why: str) -> Malformed:
     error = unreadable(_json(raw), why)
-    error.usage = usage_of(raw)
+    with suppress(Malformed):
+        error.usage = usage_of(raw)
     return error
 
 
@@ -254,9 +256,8 @@ def usage_of(raw: Json) -> Usage | None:
     )
 
 
-def _billed(counts: Mapping[str, int | None]) -> dict[str, float] | None:
-    told = {name.removesuffix("_requests"): count for name, count in counts.items() if count}
-    return {name: float(count) for name, count in told.items()} or None
+def _billed(counts: Mapping[str, float | None]) -> dict[str, float] | None:
+    return {name.removesuffix("_requests"): each for name, each in counts.items() if each} or None
 
 
 def failed(raw: Json) -> ModelError:

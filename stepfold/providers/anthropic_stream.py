@@ -39,9 +39,7 @@ class Assembly:
             for index in tuple(self._inputs):
                 self._close(index)
             return {**self._message, "content": [self._blocks[n] for n in sorted(self._blocks)]}
-        error = cut("message_stop is missing")
-        error.usage = self.usage
-        raise error
+        raise cut("message_stop is missing")
 
     @property
     def usage(self) -> Usage | None:
@@ -50,9 +48,9 @@ class Assembly:
     def _take(self, told: Json) -> Sequence[Delta]:
         match told.get("type"):
             case "message_start":
-                self._message = dict(told["message"])
+                self._message = {**told["message"]}
             case "content_block_start":
-                self._blocks[told["index"]] = dict(told["content_block"])
+                self._blocks[_index(told)] = {**told["content_block"]}
             case "content_block_delta":
                 return self._add(told["index"], told["delta"])
             case "content_block_stop":
@@ -104,3 +102,11 @@ class Assembly:
         said = told["delta"].items()
         self._message |= {key: value for key, value in said if value is not None}
         self._message |= {key: told[key] for key in told.keys() - {"type", "usage", "delta"}}
+
+
+def _index(told: Json) -> int:
+    """The place of a block among the others."""
+    index = told["index"]
+    if not isinstance(index, int):
+        raise TypeError(f"its index is {index!r}")
+    return index

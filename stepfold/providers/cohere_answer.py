@@ -6,6 +6,7 @@ Cohere names no model: whoever asked knows it, and fills it into the reply and i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,6 +32,7 @@ from stepfold.providers.sentences import sentences
 from stepfold.providers.wire import Json, arguments, kept
 
 API = "cohere.chat"
+E = TypeVar("E", bound=ModelError)
 T = TypeVar("T")
 _UNAVAILABLE = 500
 _FINISH: Mapping[str, Finish] = {
@@ -129,8 +131,7 @@ def _answer(raw: Json) -> Answer:
     try:
         return _shaped(raw, Answer)
     except Malformed as error:
-        error.usage = usage_of(raw)
-        raise
+        raise _costing(error, raw) from error.__cause__
 
 
 def _shaped(raw: Json, shape: type[T]) -> T:
@@ -149,9 +150,7 @@ def _but(calls: list[T], places: list[int]) -> list[T]:
 
 
 def _no_arguments(raw: Json) -> Malformed:
-    error = unreadable(_json(raw), "the arguments of a call are no JSON object")
-    error.usage = usage_of(raw)
-    return error
+    return _costing(unreadable(_json(raw), "the arguments of a call are no JSON object"), raw)
 
 
 # -- parts --------------------------------------------------------------------
@@ -260,11 +259,17 @@ def failed(raw: Json) -> ModelError:
     """The error of an answer that says itself that it has failed, in a stream's last event too."""
     word, body = raw.get("finish_reason"), _json(raw)
     detail = f"{word}: {raw.get('error') or 'the generation failed'}"
-    usage = usage_of(raw)
     if word == "TIMEOUT":
-        return ModelBusy(detail, reason="timeout", body=body, usage=usage)
-    error = failure(_UNAVAILABLE, body, detail=detail)
-    error.usage = usage
+        error: ModelError = ModelBusy(detail, reason="timeout", body=body)
+    else:
+        error = failure(_UNAVAILABLE, body, detail=detail)
+    return _costing(error, raw)
+
+
+def _costing(error: E, raw: Json) -> E:
+    """`error`, with what was used where that can be read."""
+    with suppress(Malformed):
+        error.usage = usage_of(raw)
     return error
 
 

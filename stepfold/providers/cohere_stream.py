@@ -41,9 +41,7 @@ class Assembly:
 
     def whole(self) -> Json:
         if not self.ended:
-            error = cut("message-end is missing")
-            error.usage = self.usage
-            raise error
+            raise cut("message-end is missing")
         said = {
             "content": list(self._contents.values()),
             "tool_plan": self._plan,
@@ -64,7 +62,7 @@ class Assembly:
             case "message-start":
                 self._answer["id"] = told.get("id") or ""
             case "content-start":
-                self._contents[index] = dict(message["content"])
+                self._contents[index] = {**message["content"]}
             case "content-delta":
                 return self._say(index, message["content"])
             case "tool-plan-delta":

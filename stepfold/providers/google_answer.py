@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -170,11 +171,16 @@ class Answer(Struct, rename="camel"):
 
 
 def answered(raw: Json) -> Answer:
-    """The answer, or a chunk of it, in its shape; Malformed when it has another one."""
+    """The answer, or a chunk of it, in its shape; Malformed when it has another one, which says
+    what it cost where that can be read.
+    """
     try:
         return msgspec.convert(raw, Answer, strict=False)
     except msgspec.ValidationError as error:
-        raise unreadable(body(raw), str(error)) from error
+        told = unreadable(body(raw), str(error))
+        with suppress(Malformed):
+            told.usage = usage_of(raw)
+        raise told from error
 
 
 def body(raw: Json) -> str:
@@ -200,7 +206,11 @@ def finish(word: str, *, calls: bool) -> Finish:
 
 def usage_of(raw: Json) -> Usage | None:
     """Inclusive: Gemini counts thoughts beside the candidates, tool use beside the prompt."""
-    told = answered(raw).usage_metadata
+    try:
+        counts = raw.get("usageMetadata")
+        told: Tokens | None = msgspec.convert(counts, Tokens | None, strict=False)
+    except msgspec.ValidationError as error:
+        raise unreadable(body(raw), f"its usageMetadata: {error}") from error
     if told is None:
         return None
     into = _sum(told.prompt_token_count, told.tool_use_prompt_token_count)

@@ -6,7 +6,6 @@ Bytes stand in neither: where a part has data, its `data` is the name of a blob,
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -58,7 +57,7 @@ def read(parts: Sequence[WirePart], raw: Sequence[Json]) -> Turn:
 def _blob(data: str, part: Json) -> tuple[str, bytes]:
     try:
         told = base64.b64decode(data.translate(_STANDARD), validate=True)  # Vertex's is URL-safe
-    except binascii.Error as error:
+    except ValueError as error:
         raise unreadable(body(part), f"its data is not base64: {error}") from error
     return BLOB + hashlib.sha256(told).hexdigest(), told
 
@@ -75,15 +74,21 @@ def _part(part: WirePart) -> Part | None:  # noqa: PLR0911  (one line for each k
     if away := part.file_data:
         return FileRef(away.mime_type, url=away.file_uri)
     if part.executable_code is not None:
-        return HostedTool(CODE, part.executable_code.get("id", ""), part.executable_code)
+        return HostedTool(CODE, _label(part.executable_code, "id"), part.executable_code)
     if (result := part.code_execution_result) is not None:
-        status = result.get("outcome", "")
-        return HostedTool(CODE, result.get("id", ""), output=result, status=status)
+        status = _label(result, "outcome")
+        return HostedTool(CODE, _label(result, "id"), output=result, status=status)
     if tool := part.tool_call:
         return _server_tool(tool, None)
     if tool := part.tool_response:
         return _server_tool(tool, tool.response or {})
     return None
+
+
+def _label(told: Json, key: str) -> str:
+    """A name or a word, empty when it was not told as text."""
+    value = told.get(key)
+    return value if isinstance(value, str) else ""
 
 
 def _server_tool(tool: ServerTool, output: object) -> HostedTool:
@@ -181,7 +186,7 @@ def filled(parts: Sequence[Json], blobs: Mapping[str, bytes]) -> list[Json]:
 
 
 def _filled(part: Json, blobs: Mapping[str, bytes]) -> Json:
-    inline = part.get("inlineData", {})
+    inline = part.get("inlineData") or {}
     name = inline.get("data", "")
     if not name.startswith(BLOB):
         return part

@@ -1,12 +1,13 @@
 """The chunks of streamGenerateContent, put together to one answer. Pure.
 
 Its last chunk has a `finishReason`, or says that the prompt was blocked. Each chunk counts anew
-what was used until then.
+what was used until then; one that cannot be read is the answer's error, and not the stream's.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from stepfold.events.values import Delta, Usage
@@ -14,6 +15,7 @@ from stepfold.providers.failures import cut, unreadable
 from stepfold.providers.google_answer import answered, usage_of
 from stepfold.providers.google_failures import refusal
 from stepfold.providers.lines import lines
+from stepfold.providers.model import Malformed
 from stepfold.providers.wire import Json, decoded
 
 _PLAIN = frozenset({"text", "thought"})
@@ -45,7 +47,10 @@ async def framed(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
 
 
 class Assembly:
+    """`usage` is what it has cost so far, as the last chunk tells that counts it readably."""
+
     def __init__(self) -> None:
+        self.usage: Usage | None = None
         self._answer: Json = {}
         self._candidate: Json = {}
         self._content: Json = {}
@@ -57,7 +62,9 @@ class Assembly:
             raise unreadable(data, "a chunk of the stream is no JSON object")
         if isinstance(error := chunk.get("error"), dict):
             raise refusal(_status(error.get("code")), data)
-        told = answered(chunk)
+        with suppress(Malformed):
+            self.usage = usage_of(chunk) or self.usage
+        told = answered({key: chunk[key] for key in chunk.keys() - {"usageMetadata"}})
         self._answer |= {key: chunk[key] for key in chunk.keys() - {"candidates"}}
         if not told.candidates:
             return ()
@@ -77,14 +84,7 @@ class Assembly:
     def whole(self) -> Json:
         if self.ended:
             return self._whole()
-        error = cut("no chunk has a finishReason")
-        error.usage = self.usage
-        raise error
-
-    @property
-    def usage(self) -> Usage | None:
-        """What it has cost so far."""
-        return usage_of(self._answer)
+        raise cut("no chunk has a finishReason")
 
     def _whole(self) -> Json:
         if not self._candidate:
@@ -101,8 +101,8 @@ class Assembly:
                     self._add(part)
             elif key == "citationMetadata":
                 self._candidate[key] = _longer(self._candidate.get(key, {}), value)
-            elif isinstance(value, dict):
-                self._candidate[key] = {**self._candidate.get(key, {}), **value}
+            elif isinstance(value, dict) and isinstance(before := self._candidate.get(key), dict):
+                self._candidate[key] = {**before, **value}
             else:
                 self._candidate[key] = value
 

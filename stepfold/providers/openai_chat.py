@@ -19,6 +19,7 @@ from stepfold.policy.toolspec import ToolSpec
 from stepfold.providers.call_ids import CallIds
 from stepfold.providers.failures import unreadable
 from stepfold.providers.model import Prompt, Reply
+from stepfold.providers.openai_answer import label, sound
 from stepfold.providers.openai_chat_stream import Assembly, usage
 from stepfold.providers.openai_failures import told as failed
 from stepfold.providers.openai_models import effort, takes, takes_temperature
@@ -180,20 +181,21 @@ def _reply(raw: Json) -> Reply:
     choices = raw.get("choices")
     if not isinstance(choices, list) or not choices or not details(choices[0], "message"):
         raise unreadable(text_of(raw), "it has no choices")
-    message, word = choices[0]["message"], choices[0].get("finish_reason") or ""
+    message, word = choices[0]["message"], label(choices[0], "finish_reason")
     parts = tuple(_parts(message))
-    model = raw.get("model") or ""
-    return Reply(
+    model = label(raw, "model")
+    told = Reply(
         parts=parts,
         finish=_finish(parts, message, word),
         finish_word=word,
         usage=usage(raw),
         model=model,
         provider=PROVIDER,
-        response=raw.get("id") or "",
-        tier=raw.get("service_tier") or "",
+        response=label(raw, "id"),
+        tier=label(raw, "service_tier"),
         state=kept(API, model, _sendable(message), _rebuilt(parts, own_name)),
     )
+    return sound(told, raw)
 
 
 def _sendable(message: Json) -> Json:

@@ -13,6 +13,7 @@ from stepfold.policy.toolspec import ToolSpec
 from stepfold.providers.call_ids import CallIds
 from stepfold.providers.failures import cut, unreadable
 from stepfold.providers.model import Delta, Prompt, Reply
+from stepfold.providers.openai_answer import items_of, label, sound
 from stepfold.providers.openai_failures import told as failed
 from stepfold.providers.openai_models import effort, reasons, takes_temperature
 from stepfold.providers.openai_output import BETWEEN, Turn, read, rebuilt, sendable, stateless
@@ -32,6 +33,8 @@ from stepfold.providers.wire import Json, decoded, kept, replayable, result_text
 
 API = "openai.responses"
 PROVIDER = "openai"
+SEARCHES_MAX = 1_000_000
+"""A number above it counts no searches of one answer."""
 _DONE = frozenset({"completed", "complete"})
 _INCOMPLETE: Mapping[str, Finish] = {
     "content_filter": "content_filter",
@@ -104,12 +107,12 @@ def _input(prompt: Prompt) -> Iterator[Json]:
 
 
 def _turn(thought: Thought, prompt: Prompt, ids: CallIds) -> list[Json]:
-    items = replayable(thought, API, prompt.model)
-    if items is None or not stateless(items):
+    turn = replayable(thought, API, prompt.model)
+    if turn is None or not stateless(turn):
         return rebuilt(thought.parts, ids.name)
     for call in thought.calls:
         ids.keep(call)
-    return sendable(items, prompt.blobs)
+    return sendable(turn, prompt.blobs)
 
 
 def _heard(heard: Heard, blobs: Mapping[str, bytes]) -> str | list[Json]:
@@ -142,27 +145,26 @@ def reply(raw: Json) -> Reply:
 def _reply(raw: Json) -> Reply:
     if raw.get("error") or raw.get("status") == "failed":
         raise failed(raw.get("error"), text_of(raw))
-    if not isinstance(raw.get("output"), list):
-        raise unreadable(text_of(raw), "it has no output")
-    turn = read(raw["output"])
-    model = raw.get("model") or ""
+    turn = read(items_of(raw))
+    model = label(raw, "model")
     state = kept(API, model, turn.items, rebuilt(turn.parts, own_name))
-    return Reply(
+    told = Reply(
         parts=turn.parts,
         finish=_finish(raw, turn),
         finish_word=_word(raw),
         usage=usage(raw),
         model=model,
         provider=PROVIDER,
-        response=raw.get("id") or "",
-        tier=raw.get("service_tier") or "",
+        response=label(raw, "id"),
+        tier=label(raw, "service_tier"),
         state=state,
         blobs=turn.blobs,
     )
+    return sound(told, raw)
 
 
 def _word(raw: Json) -> str:
-    return details(raw, "incomplete_details").get("reason") or raw.get("status") or ""
+    return label(details(raw, "incomplete_details"), "reason") or label(raw, "status")
 
 
 def _finish(raw: Json, turn: Turn) -> Finish:
@@ -199,22 +201,29 @@ def usage(raw: Json) -> Usage | None:
 
 def _billed(raw: Json) -> dict[str, float]:
     """What OpenAI bills for its own tools beside tokens: searches, and containers for code."""
-    items = [item for item in raw.get("output") or () if isinstance(item, dict)]
+    items = [item for item in _output(raw) if isinstance(item, dict)]
     searched = [item for item in items if item.get("type") == "web_search_call"]
     searches = sum(details(item, "action").get("type", "search") == "search" for item in searched)
     asked = count(details(details(raw, "tool_usage"), "web_search"), "num_requests")
+    if asked is not None and 0 <= asked <= SEARCHES_MAX:
+        searches = asked
     told: dict[str, float] = {
-        "web_search": searches if asked is None else asked,
+        "web_search": searches,
         "file_search": sum(item.get("type") == "file_search_call" for item in items),
         "code_interpreter": len(
             {
-                item.get("container_id")
+                str(item.get("container_id"))
                 for item in items
                 if item.get("type") == "code_interpreter_call"
             }
         ),
     }
     return {name: number for name, number in told.items() if number}
+
+
+def _output(raw: Json) -> list[Any]:
+    told = raw.get("output")
+    return told if isinstance(told, list) else []
 
 
 # An answer that comes in pieces.
@@ -257,22 +266,39 @@ class Assembly:
         if kind in ("response.completed", "response.incomplete"):
             self._end = details(told, "response")
         elif kind == "response.output_item.done":
-            self._items[told["output_index"]] = told["item"]
+            self._items[_place(told)] = told["item"]
         return _said(kind, told)
 
     def whole(self) -> Json:
         if self._end is None:
             raise cut("it has no response.completed")
-        items = dict(enumerate(self._end.get("output") or ())) | self._items
+        if not self._items:
+            return self._end
+        items = dict(enumerate(_output(self._end))) | self._items
         return {**self._end, "output": [items[place] for place in sorted(items)]}
 
 
 def _said(kind: str, told: dict[str, Any]) -> Sequence[Delta]:
     match kind:
         case "response.output_text.delta" | "response.refusal.delta":
-            return (Delta("text", told["delta"]),)
+            return (Delta("text", _words(told)),)
         case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
-            return (Delta("thinking", told["delta"]),)
+            return (Delta("thinking", _words(told)),)
         case "response.reasoning_summary_part.added" if told.get("summary_index"):
             return (Delta("thinking", BETWEEN),)
     return ()
+
+
+def _place(told: Json) -> int:
+    """Of an item among the others."""
+    place = told["output_index"]
+    if not isinstance(place, int):
+        raise TypeError(f"its output_index is {place!r}")
+    return place
+
+
+def _words(told: Json) -> str:
+    words = told["delta"]
+    if not isinstance(words, str):
+        raise TypeError(f"its delta is {words!r}")
+    return words

@@ -76,7 +76,7 @@ def arguments(told: Any) -> Arguments | None:
     if isinstance(told, str):
         try:
             told = msgspec.json.decode(told)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return None
     if told is None:
         return {}
@@ -104,6 +104,6 @@ def decoded(data: str | bytes) -> Json | None:
     """A JSON object; None when it is none."""
     try:
         told = msgspec.json.decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     return told if isinstance(told, dict) else None
