@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
+from stepfold.handlers.approvals import Approvals
 from stepfold.handlers.asking import NO_PRICES, Asker, Files
 from stepfold.handlers.budgets import Keeper
 from stepfold.handlers.decide import Veto
@@ -32,6 +33,7 @@ from stepfold.handlers.worker import Worker
 from stepfold.handlers.worlds import Worlds
 from stepfold.knowledge.knowledge import Knowledge
 from stepfold.policy.agent import SEARCH, Agent
+from stepfold.policy.grants import resolve
 from stepfold.providers.extractive import NAME as EXTRACTIVE
 from stepfold.providers.extractive import ExtractiveModel
 from stepfold.providers.model import Model
@@ -107,6 +109,10 @@ class Opened(Struct, frozen=True):
     async def appointed(self) -> Agent:
         """The agent that new conversations get."""
         return await self.agents.appointed() or HELP_DESK
+
+    def approvals(self) -> Approvals:
+        """The calls that wait for people."""
+        return Approvals(self.log, utc_now)
 
     def generations(self) -> Generations:
         """The direct path: JSON that fits a schema, without a conversation."""
@@ -262,6 +268,11 @@ def misfit(agent: Agent, parts: Parts) -> str | None:
     return None
 
 
+def granted(agent: Agent, parts: Parts) -> Agent:
+    """`agent` as it is to be pinned: with what each of its tools may do."""
+    return resolve(agent, {name: tool.spec for name, tool in parts.tools.items()})
+
+
 def _misfit(agent: Agent, what: str, name: str, known: Iterable[str], hint: str = "") -> str:
     have = ", ".join(sorted(known)) or "none"
     hint = hint or HINTS.get(name, "")
@@ -288,7 +299,7 @@ def workers(
     specs = {name: tool.spec for name, tool in parts.tools.items()}
     return {
         "reason.requested": Reason(asker, specs),
-        "tool.requested": RunTool(parts.tools),
+        "tool.requested": RunTool(parts.tools, files),
         "retrieval.requested": Retrieve(parts.knowledge, ranking),
         "generation.requested": Generate(asker),
     }

@@ -29,7 +29,8 @@ from stepfold.events.event import (
 )
 from stepfold.events.values import Passage, Text, ToolCall
 from stepfold.events.wire import decode
-from stepfold.handlers.asking import Asker
+from stepfold.handlers.approvals import Approvals, Waiting
+from stepfold.handlers.asking import Asker, Files
 from stepfold.handlers.decide import Veto, decide
 from stepfold.handlers.generate import Generate
 from stepfold.handlers.reason import Reason
@@ -43,12 +44,13 @@ from stepfold.handlers.worlds import Worlds
 from stepfold.knowledge.errors import CollectionUnknown
 from stepfold.knowledge.knowledge import Knowledge
 from stepfold.policy.agent import Agent, digest
+from stepfold.policy.grants import resolve
 from stepfold.projections.conversation import Conversation, evolve, replay
 from stepfold.providers.model import Model, Reply
 from stepfold.providers.scripted import ScriptedModel
 from stepfold.routing import Routes, encode_routes
 from stepfold.streams.log import LogConflict
-from stepfold.streams.memory import MemoryAgents, MemoryLog, MemoryShelf, MemoryTimers
+from stepfold.streams.memory import MemoryAgents, MemoryFiles, MemoryLog, MemoryShelf, MemoryTimers
 from stepfold.tools.tool import Tool
 
 DECISIONS_MAX = 1_000
@@ -217,9 +219,14 @@ class Arrangement:
         self.worlds = Worlds(self.routes, self.clock)
         self.model = ScriptedModel(replies)
         self.desk = Desk(self.clock)
+        self.files = MemoryFiles()
+        self.approvals = Approvals(self.log, self.clock)
+        tools = tuple(tools)
+        self._specs = {tool.spec.name: tool.spec for tool in tools}
         self.workers = workers_of(
             models={"scripted": self.model, **(models or {})},
             tools=tools,
+            files=self.files,
             knowledge=knowledge or Passages(collections=()),
         )
         self._vetoes = vetoes
@@ -247,9 +254,9 @@ class Arrangement:
         return self.shell
 
     async def start(self, agent: Agent, conversation: str = "c1") -> None:
-        await self.append(
-            conversation, ConversationStarted(agent.name, await self.agents.put(agent))
-        )
+        """A conversation with this agent, pinned as it would be by `stepfold serve`."""
+        pinned = await self.agents.put(resolve(agent, self._specs))
+        await self.append(conversation, ConversationStarted(agent.name, pinned))
 
     async def appoint(self, routes: Routes) -> None:
         """From now on models are chosen by this table."""
@@ -276,12 +283,26 @@ class Arrangement:
             except LogConflict:
                 continue
 
-    async def run_to_rest(self) -> None:
-        """Deliver whatever has a consumer until nothing moves any more, letting time pass."""
+    async def waiting(self, conversation: str = "c1") -> tuple[Waiting, ...]:
+        """The calls that people are asked about."""
+        return await self.approvals.waiting(CUSTOMER, conversation)
+
+    async def approve(self, person: str = "ops", conversation: str = "c1") -> None:
+        """`person` agrees to every call that waits."""
+        for each in await self.waiting(conversation):
+            request = each.agreement.request
+            await self.approvals.grant(
+                (CUSTOMER, conversation), request.call, digest=request.digest, person=person
+            )
+
+    async def run_to_rest(self, *, past_approvals: bool = False) -> None:
+        """Deliver whatever has a consumer until nothing moves any more, letting time pass; but not
+        the time that people have for an approval, unless `past_approvals`.
+        """
         horizon = self.clock.at + timedelta(seconds=HORIZON_S)
         for _ in range(DELIVERIES_MAX):
             self._look()
-            timer = await self._next_timer()
+            timer = await self._next_timer(past_approvals=past_approvals)
             if self._queue and (timer is None or self._queue[0].due <= timer[0]):
                 if self._queue[0].due > horizon:
                     return
@@ -318,12 +339,14 @@ class Arrangement:
                 due = self.clock.at + timedelta(seconds=again_s)
                 self._put(due, delivery.position, delivery.deliveries + 1)
 
-    async def _next_timer(self) -> tuple[datetime, str, str, int] | None:
+    async def _next_timer(self, *, past_approvals: bool) -> tuple[datetime, str, str, int] | None:
         """The first timer whose turn still runs."""
         for (customer, conversation, turn), due in sorted(
             self.timers.due.items(), key=lambda timer: timer[1]
         ):
             state = (await self.rest(conversation)).state
+            if state.turn is not None and state.turn.pending and not past_approvals:
+                continue
             if state.turn is not None and state.turn.number == turn and not state.stopped:
                 return due, customer, conversation, turn
             if state.turns >= turn:
@@ -357,14 +380,18 @@ async def run_to_rest(
 
 
 def workers_of(
-    *, models: Mapping[str, Model], tools: Iterable[Tool] = (), knowledge: Knowledge | None = None
+    *,
+    models: Mapping[str, Model],
+    tools: Iterable[Tool] = (),
+    knowledge: Knowledge | None = None,
+    files: Files | None = None,
 ) -> Mapping[str, Worker]:
     """The worker of each kind of request."""
     by_name = {tool.spec.name: tool for tool in tools}
-    asker = Asker(models)
+    asker = Asker(models, files=files)
     return {
         "reason.requested": Reason(asker, {name: tool.spec for name, tool in by_name.items()}),
-        "tool.requested": RunTool(by_name),
+        "tool.requested": RunTool(by_name, files),
         "retrieval.requested": Retrieve(knowledge or Passages(collections=())),
         "generation.requested": Generate(asker),
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from stepfold.app import HELP_DESK, Opened, Parts, misfit
+from stepfold.app import HELP_DESK, Opened, Parts, granted, misfit
 from stepfold.cli.exits import CommandRefused
 from stepfold.cli.screen import count
 from stepfold.handlers.decide import Veto
@@ -88,21 +88,22 @@ async def choose_agent(
 ) -> Agent:
     """The agent of new conversations: that of the file, the one for a script, or the appointed."""
     if agent is not None:
-        chosen = read_agent(agent)
-        await _appoint(found, parts, chosen)
+        chosen = await _appoint(found, parts, read_agent(agent))
     elif script is not None:
-        chosen = replace(HELP_DESK, models=(SCRIPTED,))
-        await _appoint(found, parts, chosen)
+        chosen = await _appoint(found, parts, replace(HELP_DESK, models=(SCRIPTED,)))
     else:
         chosen = await found.appointed()
     return chosen
 
 
-async def _appoint(found: Opened, parts: Parts, agent: Agent) -> None:
+async def _appoint(found: Opened, parts: Parts, agent: Agent) -> Agent:
+    """What the tools are in themselves by now is pinned with the agent."""
     why = misfit(agent, parts)
     if why:
         raise CommandRefused(why)
+    agent = granted(agent, parts)
     await found.agents.appoint(agent)
+    return agent
 
 
 def told_knowledge(here: Settings, agent: Agent) -> str:

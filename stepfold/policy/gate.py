@@ -5,6 +5,7 @@ somebody have to agree? Asked twice, when a model calls and when a worker is to 
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 import msgspec
@@ -95,19 +96,24 @@ def _unfit(arguments: Arguments, schemas: dict[str, Any], who: Who) -> str | Non
     return mismatch(arguments, schema)
 
 
-def _filled(schema: Any, who: Who) -> Any:
-    """The schema with its templates filled in. A template without its value fits nothing."""
+def _filled(schema: Any, who: Who, *, pattern: bool = False) -> Any:
+    """The schema with its templates filled in. In a `pattern` a name stands for itself."""
     if isinstance(schema, dict):
-        return {name: _filled(part, who) for name, part in schema.items()}
+        return {
+            name: _filled(part, who, pattern=name == "pattern") for name, part in schema.items()
+        }
     if isinstance(schema, list):
         return [_filled(part, who) for part in schema]
     if not isinstance(schema, str):
         return schema
-    for name in Who.__struct_fields__:
-        if f"{{{name}}}" in schema:
-            schema = schema.replace(f"{{{name}}}", getattr(who, name) or UNTOLD)
-    return schema
+
+    def value(found: re.Match[str]) -> str:
+        told = getattr(who, found[1]) or UNTOLD
+        return re.escape(told) if pattern else told
+
+    return _TEMPLATE.sub(value, schema)
 
 
+_TEMPLATE = re.compile("{(" + "|".join(Who.__struct_fields__) + ")}")
 UNTOLD = "\x00"
 """In place of a contact that the channel did not tell: no argument has it."""

@@ -13,15 +13,16 @@ from stepfold.policy.toolspec import ToolSpec
 
 
 def resolve(agent: Agent, specs: Mapping[str, ToolSpec]) -> Agent:
-    """The agent with a grant for each of its tools, as dangerous as the tool is by now."""
-    grants = {name: _grant(agent.grants.get(name), specs.get(name)) for name in agent.tools}
-    return replace(agent, grants=grants)
+    """The agent with a grant for each of its tools that is known, as dangerous as it is by now."""
+    grants = {
+        name: _grant(agent.grants.get(name, Grant()), specs[name])
+        for name in agent.tools
+        if name in specs
+    }
+    return replace(agent, grants={**agent.grants, **grants})
 
 
-def _grant(grant: Grant | None, spec: ToolSpec | None) -> Grant:
-    grant = grant or Grant()
-    if spec is None:
-        return grant
+def _grant(grant: Grant, spec: ToolSpec) -> Grant:
     return replace(grant, effect=spec.effect, recovery=spec.recovery, trusted=spec.trusted)
 
 

@@ -95,7 +95,7 @@ async def test_a_model_that_is_named_is_asked_by_no_route() -> None:
 async def test_a_file_goes_to_a_model_that_sees() -> None:
     program = await direct(HOURS, models={"seeing": ScriptedModel([HOURS], name="seeing")})
     await program.routed(routes("scripted", "seeing"))
-    image = FileRef("image/png", "sha256:" + "0" * 64)
+    image = FileRef("image/png", await program.arrangement.files.put(b"a picture"))
 
     made = await program.make(replace(BRIEF, files=(image,)))
 
