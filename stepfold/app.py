@@ -295,7 +295,15 @@ def workers(
         ranking = Ranking(
             parts.rerankers, worlds, prices=parts.prices, clock=utc_now, keeper=keeper
         )
-    asker = Asker(models, prices=parts.prices, files=files, tokens=tokens, keeper=keeper)
+    asker = Asker(
+        models,
+        prices=parts.prices,
+        files=files,
+        tokens=tokens,
+        keeper=keeper,
+        look=worlds.look if worlds is not None else None,
+        hint=missing,
+    )
     specs = {name: tool.spec for name, tool in parts.tools.items()}
     return {
         "reason.requested": Reason(asker, specs),

@@ -5,8 +5,9 @@ Whatever it ends with is told once: a `Spoken`, or a `ModelError`.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol
@@ -23,7 +24,7 @@ from stepfold.handlers.decide import BUDGET
 from stepfold.handlers.worker import since
 from stepfold.providers.model import Delta, Hear, Model, ModelError, ModelFailed, Prompt, Reply
 from stepfold.providers.models import NoPrices, Prices, find
-from stepfold.streams.log import FileMissing
+from stepfold.streams.log import FileMissing, LogError
 
 NO_PRICES = NoPrices()
 UNSEEN = frozenset({"timeout", "cut", "unreachable", "malformed"})
@@ -33,6 +34,9 @@ TOKEN_CHARS = 3
 FILE_TOKENS = 3_000
 OUTPUT_TOKENS = 2_000
 """What an answer may have that has no limit of its own: what is held for it."""
+
+
+log = logging.getLogger("stepfold.asking")
 
 
 class Files(Protocol):
@@ -75,9 +79,12 @@ class Failed(Struct, frozen=True):
 
 
 class Asker:
-    """`models` by name; `prices` reckons what a reply has no price for."""
+    """`models` by name; `prices` reckons what a reply has no price for. A name that is not there is
+    looked for once more after `look`, which takes over what was configured meanwhile, and `hint`
+    says how a model is set up.
+    """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (what asking needs of the world, by name)
         self,
         models: Mapping[str, Model],
         *,
@@ -86,7 +93,11 @@ class Asker:
         tokens: Tokens | None = None,
         keeper: Keeper | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        look: Callable[[], Awaitable[None]] | None = None,
+        hint: Callable[[str], str] = lambda name: "",
     ) -> None:
+        self._look = look
+        self._hint = hint
         self._models = models
         self._prices = prices
         self._files = files
@@ -128,11 +139,12 @@ class Asker:
         self, entry: Entry, name: str, prompt: Prompt, turn: int, attempt: int
     ) -> Spoken | Failed:
         begin = time.perf_counter()
-        found = find(self._models, name)
+        found = await self._find(name)
         if found is None:
             known = ", ".join(sorted(self._models)) or "none"
             detail = f"model {name!r} is not set up in this worker (known: {known})"
-            return Failed(_unknown(detail), since(begin))
+            hint = self._hint(name)
+            return Failed(_unknown(f"{detail}; {hint}" if hint else detail), since(begin))
         model, prompt.model = found
         prompt.traceparent = traceparent(entry.trace, *entry.key, turn, entry.id)
         listening = _Listening(begin)
@@ -150,6 +162,17 @@ class Asker:
             if speaking is not None:
                 speaking.end()
         return Spoken(self._priced(reply, name), since(begin), listening.first_ms)
+
+    async def _find(self, name: str) -> tuple[Model, str] | None:
+        """A request may name a server that came with routes which are newer than this process's."""
+        found = find(self._models, name)
+        if found is None and self._look is not None:
+            try:
+                await self._look()
+            except LogError as error:
+                log.warning("the routes cannot be looked at again: %s", error)
+            found = find(self._models, name)
+        return found
 
     async def _blobs(self, prompt: Prompt) -> Mapping[str, bytes]:
         wanted = {ref.blob for ref in _files(prompt) if ref.blob}

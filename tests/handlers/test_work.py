@@ -15,6 +15,7 @@ from stepfold.events.event import (
     Event,
     GenerationFailed,
     GenerationRequested,
+    Reasoned,
     ReasonFailed,
     ReasonRequested,
     RetrievalFailed,
@@ -33,7 +34,8 @@ from stepfold.handlers.tool import RunTool
 from stepfold.handlers.work import DELIVERIES_MAX, Desk, Later, is_over
 from stepfold.policy.agent import Agent, Limits
 from stepfold.projections.conversation import replay
-from stepfold.providers.model import Prompt, Reply
+from stepfold.providers.model import Model, Prompt, Reply
+from stepfold.providers.scripted import ScriptedModel
 from stepfold.streams.log import LogUnavailable
 from stepfold.testing import (
     AGENT,
@@ -207,6 +209,28 @@ async def test_a_model_that_is_not_set_up_here_is_named_with_those_that_are() ->
     assert outcome.reason == "model_unknown"
     assert outcome.detail == ("model 'scripted' is not set up in this worker (known: large, small)")
     assert outcome.retryable
+
+
+async def test_a_model_of_newer_routes_is_found_by_looking_at_them() -> None:
+    models: dict[str, Model] = {}
+
+    async def look() -> None:
+        models["scripted"] = ScriptedModel([Reply("At 9.")])
+
+    outcome = await Reason(Asker(models, look=look)).run(entry(ASKED), THINKING.state, AGENT)
+
+    assert isinstance(outcome, Reasoned)
+
+
+async def test_how_a_model_is_set_up_is_said_and_a_log_that_is_away_is_borne() -> None:
+    async def look() -> None:
+        raise LogUnavailable("away")
+
+    asker = Asker({}, look=look, hint=lambda name: f"set KEY_OF_{name}")
+    outcome = await Reason(asker).run(entry(ASKED), THINKING.state, AGENT)
+
+    assert isinstance(outcome, ReasonFailed)
+    assert outcome.detail.endswith("(known: none); set KEY_OF_scripted")
 
 
 async def test_a_generation_by_a_model_that_is_not_set_up_here_says_so() -> None:
