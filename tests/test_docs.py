@@ -16,6 +16,7 @@ from stepfold.app import EVERYTHING
 from stepfold.events.structs import KINDS
 from stepfold.handlers.table import LANES
 from stepfold.policy.agent import Limits, SecondMessage
+from stepfold.settings.hosted import KEYS
 from stepfold.streams.config import STREAMS, Durability
 
 ROOT = Path(__file__).parents[1]
@@ -161,13 +162,22 @@ def test_the_limits_of_an_agent_are_those_of_the_code() -> None:
     }
 
 
-def test_the_limits_of_the_system_are_those_of_the_code() -> None:
-    said = table(DOCS / "operations.md", "| limit | value | where | what happens there |")
+@pytest.mark.parametrize("page", ["operations.md", "providers.md"])
+def test_the_limits_of_the_system_are_those_of_the_code(page: str) -> None:
+    said = table(DOCS / page, "| limit | value | where | what happens there |")
 
     assert said
     for limit, (value, where, _) in said.items():
         module = import_module(f"stepfold.{where.strip('`')}")
         assert float(value) == getattr(module, limit), limit
+
+
+def test_the_providers_and_their_keys_are_those_of_the_code() -> None:
+    said = table(DOCS / "providers.md", "| provider | speaks | key | also read | library |")
+
+    assert {name: set(re.findall(r"`(\w+)`", cells[1])) for name, cells in said.items()} == {
+        name: set(keys) for name, keys in KEYS.items()
+    }
 
 
 def test_roles_streams_rules_and_durabilities_are_those_of_the_code() -> None:
