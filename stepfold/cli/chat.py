@@ -18,9 +18,10 @@ from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script, Tra
 from stepfold.cli.screen import count, is_interactive, lapse, paragraph, price, say, say_json
 from stepfold.cli.tables import NO_ROUTE
 from stepfold.cli.turn import answer_of, say_answer, until_rest
+from stepfold.cli.words import words
 from stepfold.cli.workers import choose_agent, parts_of, told_knowledge
 from stepfold.events.envelope import Entry
-from stepfold.events.event import Event, TurnAbandoned
+from stepfold.events.event import ApprovalRequested, Event, TurnAbandoned
 from stepfold.handlers.inbox import Inbox, Message
 from stepfold.handlers.table import LANES
 from stepfold.policy.agent import Agent
@@ -111,7 +112,11 @@ def _prompt(wanted: bool) -> None:
 async def _say_and_hear(found: Opened, talk: Talk, text: str, *, json: bool) -> None:
     message = await talk.say(text)
     after = message.position - 1
-    entries = [entry async for entry in until_rest(found.log, message, after=after)]
+    entries = []
+    async for entry in until_rest(found.log, message, after=after):
+        entries.append(entry)
+        if isinstance(entry.event, ApprovalRequested) and not json:
+            _say_waits(entry.event, talk)
     answer = answer_of(entries)
     if json:
         say_json(answer)
@@ -121,6 +126,12 @@ async def _say_and_hear(found: Opened, talk: Talk, text: str, *, json: bool) -> 
         say(paragraph(ADD_ROUTES, first="  ", rest="  "))
     calls = count(answer.model_calls, "model call")
     say(f"  {lapse(answer.elapsed_ms)}, {calls}, {price(answer.cost_usd)}", dim=True)
+
+
+def _say_waits(request: ApprovalRequested, talk: Talk) -> None:
+    where = f"{CUSTOMER}/{talk.conversation}"
+    told = f"{words(request)} waits for people; elsewhere: stepfold approval grant {where}"
+    say(paragraph(f"{told} {request.call}", first="  ", rest="  "), dim=True)
 
 
 def _lacks_route(event: Event) -> bool:

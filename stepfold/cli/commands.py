@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "show": "stepfold.cli.show:show",
     "why": "stepfold.cli.why:why",
     "cancel": "stepfold.cli.cancel:cancel",
+    "approval": "stepfold.cli.approval:commands",
     "replay": "stepfold.cli.replay:replay",
     "import": "stepfold.cli.archive:import_",
     "export": "stepfold.cli.archive:export",

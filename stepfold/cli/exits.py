@@ -28,6 +28,7 @@ CODES: Mapping[str, int] = {
     "stepfold.evaluation.chat_record.RecordRefused": REFUSED,
     "stepfold.evaluation.replay.ReplayError": REFUSED,
     "stepfold.events.names.EventError": REFUSED,
+    "stepfold.handlers.approvals.ApprovalRefused": REFUSED,
     "stepfold.handlers.generation.GenerationError": REFUSED,
     "stepfold.handlers.inbox.InboxRefused": REFUSED,
     "stepfold.knowledge.errors.KnowledgeError": REFUSED,

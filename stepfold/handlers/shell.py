@@ -142,11 +142,12 @@ class Shell:
         return None
 
     async def runs(self, customer: str, conversation: str, turn: int) -> bool:
-        """Is this turn still running?"""
+        """Is this turn still running, by its own clock and not by that of people who are asked?"""
         known = self._states.cached(customer, conversation)
         if not known.position or (known.state.turn and known.state.turn.number == turn):
             known = await self._states.refresh(customer, conversation)
-        return known.state.turn is not None and known.state.turn.number == turn
+        running = known.state.turn
+        return running is not None and running.number == turn and not running.pending
 
     async def close(self) -> None:
         """Before this process ends: nothing that it alone knows may be forgotten."""

@@ -19,6 +19,7 @@ ORDER = (
     "messages",
     "model_calls",
     "tool_calls",
+    "approvals",
     "retrievals",
     "citations",
     "spend",

@@ -14,7 +14,7 @@ import duckdb
 
 from stepfold.projections.views.errors import ViewsBusy, ViewsError, ViewsMissing, ViewsStale
 
-SCHEMA = 3
+SCHEMA = 4
 """Of the tables and of what is read into them. Files of another one are rebuilt, not migrated."""
 
 PUBLIC = (
@@ -24,6 +24,7 @@ PUBLIC = (
     "spend",
     "model_calls",
     "tool_calls",
+    "approvals",
     "retrievals",
     "citations",
     "costs",

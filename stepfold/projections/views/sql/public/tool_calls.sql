@@ -6,8 +6,11 @@ WITH grouped AS (
         min(position) AS position,
         min(recorded_at) AS requested_at,
         any_value(turn) AS turn,
-        any_value(name) AS name,
-        any_value(if(kind = 'tool.requested', event -> '$.arguments', NULL)) AS arguments,
+        any_value(if(kind = 'code.requested', 'run_code', name)) AS name,
+        any_value(CASE kind
+            WHEN 'tool.requested' THEN event -> '$.arguments'
+            WHEN 'code.requested' THEN json_object('code', event -> '$.code')
+        END) AS arguments,
         count(*) FILTER (kind = 'tool.started') AS started,
         arg_min(kind, position) FILTER (ends) AS last_kind,
         arg_min(recorded_at, position) FILTER (ends) AS ended_at,
@@ -21,7 +24,7 @@ WITH grouped AS (
             *, kind IN ('tool.returned', 'tool.failed', 'tool.refused', 'tool.unknown') AS ends
         FROM _log.readable
         WHERE kind IN (
-            'tool.requested', 'tool.started',
+            'tool.requested', 'code.requested', 'tool.started',
             'tool.returned', 'tool.failed', 'tool.refused', 'tool.unknown'
         )
     )
@@ -37,7 +40,7 @@ SELECT
     result, reason, ended_at, elapsed_ms
 FROM grouped;
 
-COMMENT ON VIEW tool_calls IS 'Every call of a tool that was requested or refused. Searches are retrievals.';
+COMMENT ON VIEW tool_calls IS 'Every call of a tool that was requested or refused, and code that was to run. Searches are retrievals.';
 COMMENT ON COLUMN tool_calls.position IS 'the place of its first step in the log';
 COMMENT ON COLUMN tool_calls.requested_at IS 'when it was requested or refused, UTC';
 COMMENT ON COLUMN tool_calls.customer IS 'the company that pays';
