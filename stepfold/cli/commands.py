@@ -42,8 +42,11 @@ COMMANDS: Mapping[str, str] = {
     "trace": "stepfold.cli.trace:commands",
     "rebuild": "stepfold.cli.rebuild:rebuild",
     "route": "stepfold.cli.route:commands",
+    "agent": "stepfold.cli.agent:commands",
+    "policy": "stepfold.cli.policy:commands",
     "generate": "stepfold.cli.generate:generate",
     "knowledge": "stepfold.cli.knowledge:commands",
+    "tool": "stepfold.cli.tool:commands",
     "doctor": "stepfold.cli.doctor:doctor",
     "schema": "stepfold.cli.schema:schema",
 }

@@ -36,6 +36,7 @@ CODES: Mapping[str, int] = {
     "stepfold.observability.otlp.ReceiverAway": UNAVAILABLE,
     "stepfold.projections.views.errors.ViewsError": REFUSED,
     "stepfold.providers.overrides.PricesRefused": REFUSED,
+    "stepfold.settings.agents.AgentRefused": REFUSED,
     "stepfold.settings.budgets.BudgetsRefused": REFUSED,
     "stepfold.settings.routes.RoutesRefused": REFUSED,
     "stepfold.settings.settings.SettingsError": USAGE,

@@ -30,7 +30,9 @@ Data = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 AgentFile = Annotated[
     Path | None,
-    typer.Option("--agent", metavar="FILE", help="The agent of new conversations, as TOML."),
+    typer.Option(
+        "--agent", metavar="FILE", help="The agent of new conversations, as TOML or YAML."
+    ),
 ]
 Script = Annotated[
     Path | None,

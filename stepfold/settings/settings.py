@@ -8,9 +8,9 @@
 
 The keys of providers are in `hosted.py`.
 
-An agent is a file: TOML with the fields of `Agent`, `limits` as a table of its own.
+The files that people write are read by the other modules here.
 
-    SettingsError    a value that means nothing, in the environment or in an agent's file
+    SettingsError    a value that means nothing, in the environment or in a file
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast, get_args
 
-import msgspec
 from msgspec import Struct
 
-from stepfold.policy.agent import Agent, Limits
 from stepfold.streams.config import Durability
 
 FOLDER = ".stepfold"
@@ -81,23 +79,3 @@ def _prices(told: str, own: Path) -> Path | None:
     if told:
         return Path(told).absolute()
     return own if own.exists() else None
-
-
-class _Limits(Limits, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
-class _Agent(Agent, frozen=True, forbid_unknown_fields=True):
-    limits: _Limits = _Limits()
-
-
-def read_agent(path: Path) -> Agent:
-    """The agent in a TOML file. Two files that say the same are the same version."""
-    try:
-        written = msgspec.toml.decode(path.read_bytes(), type=_Agent)
-    except OSError as error:
-        raise SettingsError(f"agent file {path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        known = ", ".join(_Agent.__struct_fields__)
-        raise SettingsError(f"agent file {path}: {error} (fields: {known})") from error
-    return msgspec.convert(msgspec.to_builtins(written), Agent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from nats.aio.client import Client
 
 from stepfold.streams.jetstream.connection import TIMEOUT_S, unavailable
@@ -29,7 +31,9 @@ class JetStreamShelf:
         return found.data if found else None
 
     async def appoint(self, raw: bytes) -> str:
+        """What was appointed before stays known, with its time: `where.appointed.<number>`."""
         name = await self.put(raw)
+        await self._publish(f"{self._where}.appointed.{time.time_ns()}", name.encode())
         await self._publish(f"{self._where}.current", raw)
         return name
 
