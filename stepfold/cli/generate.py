@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,18 +17,27 @@ from stepfold import settings
 from stepfold.app import Opened, Parts, opened, working
 from stepfold.cli import find
 from stepfold.cli.briefs import Order, read_briefs, read_input, read_schema
-from stepfold.cli.exits import REFUSED, CommandRefused
+from stepfold.cli.exits import REFUSED, STOPPED, CommandRefused
 from stepfold.cli.files import kept
 from stepfold.cli.options import Data, HooksModule, Json, Script, Traceparent
 from stepfold.cli.screen import count, lapse, price, say_json, warn
+from stepfold.cli.stop import Stop, until_stopped
 from stepfold.cli.workers import parts_of
 from stepfold.handlers.batch import AT_ONCE, Unmade, generate_many
-from stepfold.handlers.generation import TIMEOUT_S, GenerationError, Made, conversation_of
+from stepfold.handlers.generation import (
+    TIMEOUT_S,
+    GenerationError,
+    GenerationLate,
+    Made,
+    conversation_of,
+)
 from stepfold.settings import Settings
 from stepfold.tasks import READY, Brief, Judge, checked, grounds, told
 
 CUSTOMER = "generate"
 LANE = "generate"
+LOOK_S = 0.5
+"""How long it is looked whether an end is in the log."""
 
 
 class Source(Struct, frozen=True):
@@ -130,18 +139,20 @@ def generate(
 
 
 async def _make(run: Run, order: Order, source: Source) -> None:
-    async with _served(run) as found:
-        brief = await _brief(found, order, source)
-        try:
-            made = await found.generations().make(
-                brief,
-                customer=run.customer,
-                conversation=conversation_of(brief, run.batch),
-                trace=run.trace,
-                timeout_s=run.timeout_s,
-            )
-        except GenerationError as error:
-            raise CommandRefused(_why(run, error)) from error
+    late: GenerationLate | None = None
+    try:
+        async with _served(run) as (found, own):
+            brief = await _brief(found, order, source)
+            try:
+                made = await _made(found, run, brief, run.timeout_s)
+            except GenerationLate as error:
+                late = error
+                if own:
+                    warn(f"no end within {run.timeout_s:g} s; finishing what is in hand")
+        if late is not None:
+            made = await _made_meanwhile(run, brief, late)
+    except GenerationError as error:
+        raise CommandRefused(_why(run, error)) from error
     output = checked(brief, made.output)
     if run.json:
         say_json(replace(made, output=output))
@@ -149,6 +160,25 @@ async def _make(run: Run, order: Order, source: Source) -> None:
     say_json(output)
     how = "made before" if made.before else count(made.attempts, "attempt")
     warn(f"{made.model}, {how}, {lapse(made.elapsed_ms)}, {price(made.cost_usd)}")
+
+
+async def _made(found: Opened, run: Run, brief: Brief, timeout_s: float) -> Made:
+    return await found.generations().make(
+        brief,
+        customer=run.customer,
+        conversation=conversation_of(brief, run.batch),
+        trace=run.trace,
+        timeout_s=timeout_s,
+    )
+
+
+async def _made_meanwhile(run: Run, brief: Brief, late: GenerationLate) -> Made:
+    """What was late may have come while the worker of this command ended."""
+    async with opened(run.here) as found:
+        try:
+            return await _made(found, run, brief, LOOK_S)
+        except GenerationLate:
+            raise late from None
 
 
 async def _brief(found: Opened, order: Order, source: Source) -> Brief:
@@ -167,26 +197,28 @@ def _why(run: Run, error: GenerationError) -> str:
 
 
 @asynccontextmanager
-async def _served(run: Run) -> AsyncIterator[Opened]:
+async def _served(run: Run) -> AsyncIterator[tuple[Opened, bool]]:
+    """The log, and whether this command brought the worker."""
     async with opened(run.here) as found:
         if LANE not in await found.served():
             async with working(found, run.parts, roles=(LANE,)):
-                yield found
+                yield found, True
         elif run.own:
             raise CommandRefused(
                 "workers serve this log, and they answer with what they were started with: stop"
                 " them, or leave out --script and --hooks"
             )
         else:
-            yield found
+            yield found, False
 
 
 # -- many ---------------------------------------------------------------------------------------
 
 
 async def _make_many(run: Run, briefs: Sequence[tuple[int, Brief]]) -> None:
+    stop = Stop(lambda: warn("finishing what is in hand; once more stops at once"))
     made = before = 0
-    async with _served(run) as found:
+    async with _served(run) as (found, _):
         results = generate_many(
             found.generations(),
             (brief for _, brief in briefs),
@@ -197,11 +229,13 @@ async def _make_many(run: Run, briefs: Sequence[tuple[int, Brief]]) -> None:
             trace=run.trace,
         )
         with _told(len(briefs), bar=not run.json) as tell:
-            async with aclosing(results):
-                async for place, each in results:
-                    made += isinstance(each, Made)
-                    before += isinstance(each, Made) and each.before
-                    tell(_line(*briefs[place], each))
+            async for place, each in until_stopped(results, stop):
+                made += isinstance(each, Made)
+                before += isinstance(each, Made) and each.before
+                tell(_line(*briefs[place], each))
+    if stop.signals:
+        warn(f"stopped: {made} of {count(len(briefs), 'input')} made; run it again to go on")
+        raise typer.Exit(STOPPED)
     if not run.json:
         warn(f"{made} of {count(len(briefs), 'input')} made, {before} of them before")
     if made < len(briefs):

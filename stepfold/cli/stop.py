@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 
 class Stop:
@@ -29,3 +33,25 @@ class Stop:
             self._asked.set()
         elif self._task is not None:
             self._task.cancel()
+
+
+async def until_stopped(
+    items: AsyncGenerator[Item, None], stop: Stop
+) -> AsyncGenerator[Item, None]:
+    """The items as they come, until a signal comes."""
+    asked = asyncio.ensure_future(stop.asked())
+    try:
+        async with aclosing(items):
+            while True:
+                coming = asyncio.ensure_future(anext(items, None))
+                await asyncio.wait((coming, asked), return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    coming.cancel()
+                    await asyncio.gather(coming, return_exceptions=True)
+                    return
+                item = coming.result()
+                if item is None:
+                    return
+                yield item
+    finally:
+        asked.cancel()

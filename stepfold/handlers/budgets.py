@@ -180,8 +180,8 @@ class Keeper:
             if usd > left:
                 what = f"the {budget.period} budget of {budget.scope} {account.name.split('.')[2]}"
                 raise BudgetRefused(
-                    f"about {usd} USD do not fit into {what}: {max(left, Decimal(0))} of"
-                    f" {budget.limit_usd} USD are left"
+                    f"about {usd:f} USD do not fit into {what}: {max(left, Decimal(0)):f} of"
+                    f" {budget.limit_usd:f} USD are left"
                 )
             return replace(balance, held={**balance.held, handle: Hold(usd, self._clock())})
 

@@ -185,7 +185,9 @@ class Generations:
         except TimeoutError:
             if not limit.expired():
                 raise
-            told = f"no end within {timeout_s:g} s; it goes on: ask for the same there to find it"
+            told = (
+                f"no end within {timeout_s:g} s; it is not lost: ask for the same again to find it"
+            )
             raise GenerationLate("late", told, conversation) from None
 
     async def _make(self, brief: Brief, customer: str, conversation: str, trace: str) -> Made:

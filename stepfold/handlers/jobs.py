@@ -48,7 +48,8 @@ def _next(name: str, job: Job, failure: GenerationFailed, world: World) -> Event
     if not left or asks >= routing.attempts_max * len(routing.picks):
         attempts = f"{request.attempt} attempt{'s' * (request.attempt > 1)}"
         why = choice(routing, None, world, f"after {told}")
-        return GenerationAbandoned(name, failure.reason, f"{told} ({attempts})", why)
+        last = f"{request.model}: {failure.detail}" if failure.detail else request.model
+        return GenerationAbandoned(name, failure.reason, f"{last} ({attempts})", why)
     pick = after(request.model, routing.picks, left)
     again = _attempt(name, request, pick, choice(routing, pick, world, f"after {told}"))
     asked_s = failure.delay_s if pick.model == request.model else 0

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from stepfold.events.values import FileRef
 from stepfold.routing import Need
-from stepfold.tasks.brief import MATERIAL, Brief, array, described, obj
+from stepfold.tasks.brief import MATERIAL, Brief, TaskRefused, array, described, obj
 
 
 class DescribeImage(Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,6 +30,9 @@ class DescribeImage(Struct, frozen=True, forbid_unknown_fields=True):
     file: ClassVar[str] = "image"
 
     def brief(self) -> Brief:
+        if not self.image.media.startswith("image/"):
+            name = self.image.name or "the file"
+            raise TaskRefused(f"{name} is {self.image.media}, no image: nothing was asked")
         return Brief(
             task=self.name,
             input=self.question or "Describe this image.",

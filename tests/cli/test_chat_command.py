@@ -21,7 +21,7 @@ from stepfold.tools.tool import FunctionTool, ToolSpec
 async def order(arguments, call):
     return {"order": arguments["order"], "state": "sent"}
 
-TOOLS = [FunctionTool(ToolSpec("order"), order)]
+TOOLS = [FunctionTool(ToolSpec("order", effect="read"), order)]
 
 def never_thirteen(state, event):
     if isinstance(event, ToolRequested) and event.arguments.get("order") == 13:

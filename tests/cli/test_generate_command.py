@@ -278,7 +278,7 @@ def test_what_was_given_up_is_one_line_with_the_way_to_each_attempt(here: Path) 
 
     assert (ended.exit_code, ended.stdout) == (exits.REFUSED, "")
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("stepfold: malformed: scripted: malformed: label: 'times' is not one of")
+    assert line.startswith("stepfold: malformed: scripted: label: 'times' is not one of")
     _, command, _ = line.split("`")
     told = run(*command.split()[1:], data=here)
     assert told.exit_code == 0
@@ -289,8 +289,9 @@ def test_what_takes_too_long_is_one_line_and_goes_on(here: Path) -> None:
     late = classify(here, "--timeout", "0", *script(here, FEES))
 
     assert late.exit_code == exits.REFUSED
-    (line,) = late.stderr.splitlines()
-    assert line.startswith("stepfold: late: no end within 0 s; it goes on")
+    saying, line = late.stderr.splitlines()
+    assert saying == "stepfold: no end within 0 s; finishing what is in hand"
+    assert line.startswith("stepfold: late: no end within 0 s; it is not lost")
     assert json.loads(classify(here, *script(here, FEES)).stdout) == FEES
 
 

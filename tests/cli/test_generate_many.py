@@ -229,8 +229,12 @@ def test_stopped_with_ctrl_c_it_finishes_what_it_has_in_hand_and_no_more(shop: S
         asyncio.run(shop.until_nobody_serves())
         for file in held:
             file.unlink()
-        code = process.wait(LIMIT_S)
-    assert (code, shop.asked) == (exits.STOPPED, Counter("abcd"))
+        _, errors = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, shop.asked) == (exits.STOPPED, Counter("abcd"))
+    assert errors.splitlines() == [
+        "stepfold: finishing what is in hand; once more stops at once",
+        "stepfold: stopped: 2 of 6 inputs made; run it again to go on",
+    ]
 
     again = shop.run()
 

@@ -25,7 +25,7 @@ from stepfold.tools.tool import FunctionTool, ToolSpec, traceparent
 async def order(arguments, call):
     return traceparent()
 
-TOOLS = [FunctionTool(ToolSpec("order"), order)]
+TOOLS = [FunctionTool(ToolSpec("order", effect="read"), order)]
 """
 AGENT = 'name = "shop"\nmodels = ["scripted"]\ntools = ["order"]\n'
 REPLIES = ({"calls": [{"name": "order", "arguments": {}}]}, {"text": "It was sent."})

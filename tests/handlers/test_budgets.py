@@ -115,6 +115,13 @@ async def test_a_call_is_held_once_however_often_it_is_reserved(balances: Balanc
     assert (balance.spent_usd, balance.held) == (CENT, {})
 
 
+async def test_a_refusal_writes_small_amounts_in_digits(balances: Balances) -> None:
+    kept = await keeper(balances, customers("1E-7"))
+
+    with pytest.raises(BudgetRefused, match=r"about 0\.0000002 USD .* 0\.0000001 of 0\.0000001"):
+        await kept.reserve(KEY, "desk", "r1", Decimal("2E-7"))
+
+
 async def test_what_does_not_fit_into_one_account_is_held_in_none(balances: Balances) -> None:
     kept = await keeper(
         balances, customers("1"), Budget("conversation", Decimal("0.005"), period="ever")

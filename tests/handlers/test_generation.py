@@ -205,7 +205,9 @@ def test_the_name_of_a_brief_follows_from_all_of_it_and_the_batch() -> None:
 async def test_what_takes_longer_than_one_waits_goes_on_and_is_found_later() -> None:
     program = await direct(HOURS)
     program.log.work = resting
-    with pytest.raises(GenerationLate, match=r"^late: no end within 0.02 s; it goes on") as late:
+    with pytest.raises(
+        GenerationLate, match=r"^late: no end within 0.02 s; it is not lost"
+    ) as late:
         await program.make(conversation="c1", timeout_s=0.02)
 
     program.log.work = program.arrangement.run_to_rest
@@ -261,7 +263,7 @@ async def test_what_no_model_can_do_is_given_up_with_the_last_reason() -> None:
         await program.make(conversation="c1")
 
     assert gone.value.reason == "refused"
-    assert gone.value.detail == "scripted: refused: the policy forbids it (1 attempt)"
+    assert gone.value.detail == "scripted: the policy forbids it (1 attempt)"
     assert gone.value.conversation == "c1"
     assert isinstance((await program.events("c1"))[-1], GenerationAbandoned)
 

@@ -13,11 +13,15 @@ from stepfold.providers.schemas import strict
 from stepfold.tasks import Brief
 from stepfold.testing import Arrangement
 
+PICTURE = b"a picture"
+"""A file that the arrangement has."""
+
 
 async def ask(brief: Brief, *outputs: Any) -> tuple[tuple[Event, ...], list[Prompt]]:
     """The steps of a brief whose model gives `outputs`, and what it was shown each time."""
     replies = [Reply(msgspec.json.encode(output).decode()) for output in outputs]
     arrangement = Arrangement(replies=replies)
+    await arrangement.files.put(PICTURE)
     request = GenerationRequested(
         call="g1",
         task=brief.task,

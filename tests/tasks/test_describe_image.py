@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from stepfold.events.event import Generated
 from stepfold.events.values import FileRef
-from stepfold.tasks import DescribeImage, filled
-from tests.tasks.asked import ask, fits
+from stepfold.streams.log import content_digest
+from stepfold.tasks import DescribeImage, TaskRefused, filled
+from tests.tasks.asked import PICTURE, ask, fits
 
-IMAGE = FileRef("image/png", "sha256:" + "0" * 64, name="error.png")
+IMAGE = FileRef("image/png", content_digest(PICTURE), name="error.png")
 SEEN = {
     "kind": "screenshot",
     "description": "An error in a window.",
@@ -33,3 +36,10 @@ def test_without_a_question_it_is_described() -> None:
     assert brief.input == "Describe this image."
     assert fits(brief, SEEN)
     assert not fits(brief, {**SEEN, "kind": "selfie"})
+
+
+def test_what_is_no_image_is_refused_before_anybody_is_asked() -> None:
+    text = FileRef("text/plain", "sha256:1", name="mail.txt")
+
+    with pytest.raises(TaskRefused, match=r"mail.txt is text/plain, no image: nothing was asked"):
+        filled(DescribeImage, "", text).brief()
