@@ -35,7 +35,8 @@ STARTED = f"{STEPS}.*.*.conversation.started"
 
 class Version(Struct, frozen=True):
     """`kept` is when it came into the log, `appointed` when it became the one of new conversations,
-    if it is that now; `times` are all moments when it did. `agent` is None when this stepfold cannot read it. A file has no times.
+    if it is that now; `times` are all moments when it did. `agent` is None when this stepfold
+    cannot read it. A file has no times.
     """
 
     digest: str

@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, str] = {
     "route": "stepfold.cli.route:commands",
     "agent": "stepfold.cli.agent:commands",
     "policy": "stepfold.cli.policy:commands",
+    "mcp": "stepfold.cli.mcp:commands",
     "generate": "stepfold.cli.generate:generate",
     "knowledge": "stepfold.cli.knowledge:commands",
     "tool": "stepfold.cli.tool:commands",
@@ -131,6 +132,8 @@ def main() -> None:
     handler.setLevel(logging.WARNING)
     logging.basicConfig(format="stepfold: %(message)s", handlers=[handler])
     logging.getLogger("nats").setLevel(logging.CRITICAL)  # it logs a traceback per lost connection
+    for name in ("mcp", "client"):  # the MCP library logs what servers say
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # what it logs we raise
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -48,6 +48,8 @@ CODES: Mapping[str, int] = {
     "stepfold.streams.log.LogUnavailable": UNAVAILABLE,
     "stepfold.streams.server.ServerError": UNAVAILABLE,
     "stepfold.tasks.brief.TaskRefused": REFUSED,
+    "stepfold.tools.mcp_file.McpFileRefused": REFUSED,
+    "stepfold.tools.tool.ToolError": REFUSED,
     "builtins.BrokenPipeError": UNREAD,
     "builtins.OSError": REFUSED,
 }

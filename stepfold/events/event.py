@@ -231,6 +231,15 @@ class CodeRequested(_Event, frozen=True, tag="code.requested/1"):
     sandbox: str
     files: tuple[FileRef, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """Of the tool, as a model calls it."""
+        return "run_code"
+
+    @property
+    def arguments(self) -> Arguments:
+        return {"code": self.code}
+
 
 class RetrievalRequested(_Event, frozen=True, tag="retrieval.requested/1"):
     """The knowledge is to be searched."""

@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 from stepfold.events.envelope import Entry
 from stepfold.events.event import (
+    CodeRequested,
     GenerationRequested,
     ReasonRequested,
     RetrievalRequested,
@@ -34,7 +35,7 @@ class Asked:
                 ReasonRequested(call=call, model=name) | GenerationRequested(call=call, model=name)
             ):
                 return self._remember(entry, call, name)
-            case ToolRequested(call=call, name=name):
+            case ToolRequested(call=call, name=name) | CodeRequested(call=call, name=name):
                 return self._remember(entry, call, name)
             case RetrievalRequested(call=call):
                 return self._remember(entry, call, SEARCH)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from stepfold.events.envelope import Entry
 from stepfold.events.event import (
+    CodeRequested,
     ConversationStopped,
     Event,
     Generated,
@@ -45,7 +46,7 @@ Run = ToolReturned | ToolFailed | RetrievalReturned | RetrievalFailed
 
 _MEASURED: tuple[type, ...] = (
     *(MessageReceived, ReasonRequested, Reasoned, ReasonFailed),
-    *(ToolRequested, ToolReturned, ToolFailed, ToolRefused, ToolUnknown),
+    *(ToolRequested, CodeRequested, ToolReturned, ToolFailed, ToolRefused, ToolUnknown),
     *(RetrievalRequested, RetrievalReturned, RetrievalFailed),
     *(GenerationRequested, Generated, GenerationFailed, GenerationAbandoned),
     *(ResponseGiven, TurnAbandoned, TurnCancelled, ConversationStopped),

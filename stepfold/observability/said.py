@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from stepfold.events.event import (
+    CodeRequested,
     Generated,
     GenerationFailed,
     GenerationRequested,
@@ -286,7 +287,7 @@ def spend(bought: Spend) -> Attributes:
 # -- tools and searches -------------------------------------------------------------------------
 
 
-def tool(request: ToolRequested | ToolRefused, outcome: ToolOutcome) -> Attributes:
+def tool(request: ToolRequested | CodeRequested | ToolRefused, outcome: ToolOutcome) -> Attributes:
     said: Attributes = {
         names.KIND: "TOOL",
         names.OPERATION: names.EXECUTE_TOOL,
@@ -295,7 +296,7 @@ def tool(request: ToolRequested | ToolRefused, outcome: ToolOutcome) -> Attribut
         names.TOOL_CALL: request.call,
         names.CALL: request.call,
     }
-    if isinstance(request, ToolRequested):
+    if isinstance(request, ToolRequested | CodeRequested):
         said |= _input(request.arguments)
         said[names.OI_TOOL_PARAMETERS] = said[names.INPUT]
     if isinstance(outcome, ToolReturned):

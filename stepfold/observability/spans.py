@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from stepfold.events.envelope import Entry
 from stepfold.events.event import (
+    CodeRequested,
     ConversationStarted,
     ConversationStopped,
     Event,
@@ -121,7 +122,7 @@ def _advance(state: Tracing, entry: Entry, event: Event) -> Told:  # noqa: PLR09
             return _hear(state, entry, event), NONE
         case ReasonRequested():
             return _ask(state, entry, event), NONE
-        case ToolRequested() | RetrievalRequested():
+        case ToolRequested() | CodeRequested() | RetrievalRequested():
             return _request(state, entry, event), NONE
         case GenerationRequested():
             return _generate(state, entry, event), NONE
@@ -211,7 +212,7 @@ def _stop(state: Tracing, entry: Entry, why: str) -> Told:
 def _request(
     state: Tracing,
     entry: Entry,
-    event: ReasonRequested | ToolRequested | RetrievalRequested,
+    event: ReasonRequested | ToolRequested | CodeRequested | RetrievalRequested,
     shown: tuple[Message, ...] = (),
 ) -> Tracing:
     if state.turn is not None and state.turn.number == event.turn:
@@ -255,11 +256,11 @@ def _model_outcome(state: Tracing, entry: Entry, event: ModelOutcome) -> Told:
 def _tool_outcome(state: Tracing, entry: Entry, event: ToolOutcome) -> Told:
     asked = state.calls.get(event.call)
     request = asked.entry.event if asked else None
-    if asked is None or not isinstance(request, ToolRequested | RetrievalRequested):
+    if asked is None or not isinstance(request, ToolRequested | CodeRequested | RetrievalRequested):
         return state, NONE
     error = "" if isinstance(event, ToolReturned | RetrievalReturned) else event.reason
     state = _without(state, event.call)
-    if isinstance(request, ToolRequested):
+    if isinstance(request, ToolRequested | CodeRequested):
         name = f"{names.EXECUTE_TOOL} {request.name}"
         span = _span(asked, entry.at, name, said.tool(request, event), error=error)
         return _add(state, request.turn, (span,), (_result(request.name, event),))
@@ -334,7 +335,8 @@ def _span(
 def _generate(state: Tracing, entry: Entry, event: GenerationRequested) -> Tracing:
     name = event.job or event.call
     job = state.jobs.get(name) or open_job(entry, event, state.started)
-    asked = Asked(entry, job.place, (Message("user", said.text(event.input)),))
+    told = (Message("system", event.instructions),) if event.instructions else ()
+    asked = Asked(entry, job.place, (*told, Message("user", said.text(event.input))))
     jobs, calls = {**state.jobs, name: job}, {**state.calls, event.call: asked}
     return replace(state, jobs=jobs, calls=calls)
 

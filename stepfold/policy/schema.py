@@ -6,7 +6,10 @@ A schema is whole in itself: what it refers to elsewhere is never fetched.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 REASONS_MAX = 5
 _VALUES = frozenset({"const", "default", "enum", "examples"})
@@ -17,10 +20,16 @@ def mismatch(value: Any, schema: dict[str, Any]) -> str | None:
     """Why `value` does not fit, with the place in it; None when it does."""
     if not schema:
         return None
-    why = broken(schema)
+    why = _judged(msgspec.json.encode(schema))
     if why is not None:
         return f"the schema itself is wrong: {why}"
     return "; ".join(_errors(value, schema)[:REASONS_MAX]) or None
+
+
+@lru_cache(maxsize=1_000)
+def _judged(raw: bytes) -> str | None:
+    """`broken`, once for each schema: the same few are held against every call."""
+    return broken(msgspec.json.decode(raw))
 
 
 def broken(schema: Any) -> str | None:

@@ -394,9 +394,7 @@ def _name(state: Conversation, event: ToolOutcome) -> str:
     if isinstance(event, ToolRefused):
         return event.name
     request = state.open[event.call]
-    if isinstance(request, CodeRequested):
-        return "run_code"
-    return request.name if isinstance(request, ToolRequested) else "search"
+    return request.name if isinstance(request, ToolRequested | CodeRequested) else "search"
 
 
 def _result(event: ToolOutcome, name: str) -> Result:
