@@ -193,7 +193,8 @@ async def _meant(found: Opened, key: Key, call: str, digest: str) -> str:
     digits = digest.removeprefix("sha256:")
     if digits:
         if len(digits) < DIGEST_CHARS_MIN:
-            raise CommandRefused(f"--digest {digest}: give at least {DIGEST_CHARS_MIN} digits of it")
+            least = f"give at least {DIGEST_CHARS_MIN} digits of it"
+            raise CommandRefused(f"--digest {digest}: {least}")
         return whole if whole.removeprefix("sha256:").startswith(digits) else digest
     if not is_interactive():
         raise CommandRefused(

@@ -13,8 +13,9 @@ import typer
 from msgspec import Struct
 
 from stepfold.app import Opened, opened
+from stepfold.cli.opening import ACCOUNTS_MAX, Opening, open_accounts
 from stepfold.cli.options import Data, Json
-from stepfold.cli.screen import count, cut, paragraph, price, say, say_json, table, width
+from stepfold.cli.screen import count, cut, paragraph, price, say, say_json, table, warn, width
 from stepfold.cli.where import existing
 from stepfold.events.values import BudgetStep
 from stepfold.policy.budget import (
@@ -45,11 +46,14 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="Budgets, as docs/led
 
 
 class Checked(Struct, frozen=True):
-    """`digest` is empty until the budgets are in force."""
+    """`digest` is empty until the budgets are in force. `opening` are their accounts that
+    nobody has kept so far, with what the log says was spent in this period.
+    """
 
     file: str
     budgets: tuple[Budget, ...]
     digest: str = ""
+    opening: tuple[Opening, ...] = ()
 
 
 class Standing(Struct, frozen=True):
@@ -77,15 +81,21 @@ def check(file: File, *, json: Json = False) -> None:
 def apply(file: File, *, data: Data = None, json: Json = False) -> None:
     """Put the budgets of FILE in force, in the place of those that were; an empty FILE has none.
 
-    What was spent stays spent: an account is known by its name and its period.
+    What was spent stays spent: an account is known by its name and its period, and one of a new
+    budget begins with what the log says was spent in this period, without calls of unknown price.
     """
     budgets, here = read_budgets(file), existing(data)
 
-    async def appoint() -> str:
+    async def appoint() -> tuple[Checked, bool]:
         async with opened(here) as found:
-            return await found.budgets.appoint(encode_budgets(budgets))
+            begun = await open_accounts(found, here, budgets.budgets, datetime.now(UTC))
+            digest = await found.budgets.appoint(encode_budgets(budgets))
+        return Checked(str(file), budgets.budgets, digest, begun.accounts), begun.more
 
-    _say_checked(Checked(str(file), budgets.budgets, asyncio.run(appoint())), json=json)
+    done, more = asyncio.run(appoint())
+    _say_checked(done, json=json)
+    if more:
+        warn(f"of each budget only {ACCOUNTS_MAX:,} accounts begin so, the others at zero")
 
 
 @commands.command()
@@ -143,7 +153,7 @@ def _standing(budget: Budget, account: str, balance: Balance) -> Standing:
         period=budget.period,
         limit_usd=budget.limit_usd,
         spent_usd=balance.spent_usd,
-        held_usd=used - balance.spent_usd,
+        held_usd=sum((hold.usd for hold in balance.held.values()), Decimal(0)),
         left_usd=max(budget.limit_usd - used, Decimal(0)),
         step=step(budget, used),
     )
@@ -164,6 +174,20 @@ def _say_checked(done: Checked, *, json: bool) -> None:
         say(paragraph(f"{told}, only reads at {_share(budget.read_only_at)}", rest="  "))
     state = f"in force: {SOON}" if done.digest else "nothing is wrong with them"
     say(paragraph(f"{done.file}: {count(len(done.budgets), 'budget')}, {state}"))
+    for told in _opened(done.opening):
+        say(paragraph(told))
+
+
+def _opened(opening: Sequence[Opening]) -> Iterator[str]:
+    spent = sum(bool(each.spent_usd) for each in opening)
+    lacking = sum(bool(each.unpriced) for each in opening)
+    if spent:
+        verb = "begins" if spent == 1 else "begin"
+        what = f"{count(spent, 'new account')} {verb} with what was spent in this period"
+        yield f"{what}: stepfold budget show"
+    if lacking:
+        verb = "lacks" if lacking == 1 else "lack"
+        yield f"{count(lacking, 'new account')} {verb} calls of this period that have no price"
 
 
 def _share(share: Decimal) -> str:

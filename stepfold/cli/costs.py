@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 import typer
 from msgspec import Struct
+from msgspec.structs import replace
 
 from stepfold.app import Opened, opened
 from stepfold.cli.options import Data, Json
@@ -22,7 +23,7 @@ from stepfold.cli.where import existing
 from stepfold.settings import Settings
 
 KEYS: Mapping[str, str] = {
-    "model": "model",
+    "model": "if(coalesce(provider, '') IN ('', model), model, concat(provider, '/', model))",
     "provider": "provider",
     "customer": "customer",
     "conversation": "concat(customer, '/', conversation)",
@@ -32,25 +33,33 @@ KEYS: Mapping[str, str] = {
     "day": "recorded_at::DATE",
 }
 """What can be summed by, and how `spend` has it."""
-NARROW = 90
+NARROW = 100
 """Columns; with fewer, a row takes two lines."""
 THOUSAND = 1000
+UNPRICED = "give the rates in prices.toml; some failures may have cost something (docs/ledger.md)"
 
 
 class Sum(Struct, frozen=True):
-    """Of `by`, in the order of the keys; None where a call tells none. `cached_share` is of the
-    input of those calls that tell how much of it came from a cache.
+    """Of `by`, in the order of the keys; None where a call tells none, empty for the total.
+    `unsent` attempts never went out and are no calls. `cached_share` is of the input of those calls
+    that tell how much of it came from a cache.
     """
 
     by: tuple[str | None, ...]
     calls: int
     failed: int
+    unsent: int
     input_tokens: int | None
     output_tokens: int | None
     cached_tokens: int | None
     cached_share: float | None
     unpriced: int
     cost_usd: Decimal | None
+
+    @property
+    def shown(self) -> str:
+        """US dollars; `$0` where all that was asked cost nothing, `$?` where nobody knows."""
+        return price(self.cost_usd if self.unpriced else self.cost_usd or Decimal(0))
 
 
 class Costs(Struct, frozen=True):
@@ -78,7 +87,8 @@ def cost(
 ) -> None:
     """Say what was spent: calls, tokens, how much of the input came from a cache, US dollars.
 
-    What was used at an unknown price is counted as unpriced; no sum holds it.
+    What was used at an unknown price, or may have been charged for, is counted as unpriced; no sum
+    holds it. What never went out is counted as unsent.
     """
     keys = _keys(by)
     begin = moment(since, datetime.now(UTC)) if since is not None else None
@@ -90,10 +100,18 @@ def cost(
 
 
 def _keys(by: str) -> tuple[str, ...]:
-    keys = tuple(dict.fromkeys(key.strip() for key in by.split(",") if key.strip()))
+    keys, known = tuple(key.strip() for key in by.split(",")), ", ".join(KEYS)
     for key in keys:
-        if key not in KEYS:
-            why = f"{key!r} is unknown (known: {', '.join(KEYS)})"
+        why = ""
+        if not key:
+            why = (
+                f"{by!r} names nothing to sum by: name one or more of {known}, with commas between"
+            )
+        elif key not in KEYS:
+            why = f"{key!r} is unknown (known: {known})"
+        elif keys.count(key) > 1:
+            why = f"{key!r} is named {keys.count(key)} times: name it once"
+        if why:
             raise typer.BadParameter(why, param_hint="--by")
     return keys
 
@@ -109,22 +127,22 @@ async def _costs(
         raise typer.BadParameter(
             f"more than {ROWS_MAX:,} sums: name fewer keys, or a later --since", param_hint="--by"
         )
-    return Costs(keys, since, told.about.position, tuple(sums), total)
+    return Costs(keys, since, told.about.position, tuple(sums), replace(total, by=()))
 
 
 def query(keys: Sequence[str], since: datetime | None, customer: str | None) -> str:
     """The sums, the dearest first; before them that of all."""
     columns = [f"{KEYS[key]} AS key_{key}" for key in keys]
-    names = [f"key_{key}" for key in keys]
+    names = ", ".join(f"key_{key}" for key in keys)
     wanted = [f"recorded_at >= {literal(since)}"] if since is not None else []
     if customer is not None:
         wanted.append("customer = '{}'".format(customer.replace("'", "''")))
-    sets = f"GROUP BY GROUPING SETS (({', '.join(names)}), ())" if keys else ""
-    whole = f"grouping({names[0]})" if keys else "1"
     return f"""
         SELECT
-            [{", ".join(f"{name}::VARCHAR" for name in names)}] AS "by",
-            count(*) AS calls, count(*) FILTER (outcome = 'failed') AS failed,
+            [{", ".join(f"key_{key}::VARCHAR" for key in keys)}] AS "by",
+            count(*) FILTER (outcome <> 'unsent') AS calls,
+            count(*) FILTER (outcome = 'failed') AS failed,
+            count(*) FILTER (outcome = 'unsent') AS unsent,
             sum(input_tokens)::BIGINT AS input_tokens,
             sum(output_tokens)::BIGINT AS output_tokens,
             sum(cached_tokens)::BIGINT AS cached_tokens,
@@ -136,8 +154,8 @@ def query(keys: Sequence[str], since: datetime | None, customer: str | None) -> 
                 input_tokens, output_tokens, cached_tokens
             FROM spend {"WHERE " if wanted else ""}{" AND ".join(wanted)}
         )
-        {sets}
-        ORDER BY {whole} DESC, sum(cost_usd) DESC NULLS LAST{"".join(f", {name}" for name in names)}
+        GROUP BY GROUPING SETS (({names}), ())
+        ORDER BY grouping({names}) DESC, sum(cost_usd) DESC NULLS LAST, {names}
     """
 
 
@@ -146,27 +164,26 @@ def query(keys: Sequence[str], since: datetime | None, customer: str | None) -> 
 
 def _say(costs: Costs) -> None:
     since = f" since {costs.since:%Y-%m-%d %H:%M} UTC" if costs.since else ""
-    if not costs.total.calls:
+    if not costs.total.calls + costs.total.unsent:
         say(f"nothing was paid for{since}")
         return
-    rows = (*costs.sums, costs.total) if costs.keys else (costs.total,)
+    rows = (*costs.sums, costs.total)
     if width() < NARROW:
         _say_narrow(costs, rows)
     else:
-        head = ("calls", "failed", "tokens in", "out", "cached", "unpriced", "cost")
-        first = costs.keys or ("",)
-        numbers = range(len(first), len(first) + len(head))
+        head = ("calls", "failed", "unsent", "tokens in", "out", "cached", "unpriced", "cost")
+        numbers = range(len(costs.keys), len(costs.keys) + len(head))
         lines = [(*_names(costs, row), *_figures(row)) for row in rows]
-        say(table((*first, *head), lines, numbers=numbers))
+        say(table((*costs.keys, *head), lines, numbers=numbers))
     if unpriced := costs.total.unpriced:
         told = "call has no price, and no sum holds it" if unpriced == 1 else ""
         told = told or "calls have no price, and no sum holds them"
-        say(paragraph(f"{unpriced:,} {told}: give the rates in prices.toml, docs/ledger.md"))
+        say(paragraph(f"{unpriced:,} {told}: {UNPRICED}"))
 
 
 def _say_narrow(costs: Costs, rows: Sequence[Sum]) -> None:
     for row in rows:
-        paid = price(row.cost_usd)
+        paid = row.shown
         room = width() - 1 - len(paid) - 1
         name = cut(", ".join(name for name in _names(costs, row) if name), room)
         say(f"{name} {paid}", bold=row is costs.total)
@@ -181,14 +198,18 @@ def _names(costs: Costs, row: Sum) -> tuple[str, ...]:
 
 def _figures(row: Sum) -> tuple[str, ...]:
     tokens = map(short, (row.input_tokens, row.output_tokens))
-    failed, unpriced = (f"{number:,}" if number else "" for number in (row.failed, row.unpriced))
-    return (f"{row.calls:,}", failed, *tokens, _share(row), unpriced, price(row.cost_usd))
+    failed, unsent, unpriced = (
+        f"{number:,}" if number else "" for number in (row.failed, row.unsent, row.unpriced)
+    )
+    return (f"{row.calls:,}", failed, unsent, *tokens, _share(row), unpriced, row.shown)
 
 
 def _details(row: Sum) -> Iterator[str]:
     yield count(row.calls, "call")
     if row.failed:
         yield f"{row.failed:,} failed"
+    if row.unsent:
+        yield f"{row.unsent:,} unsent"
     yield f"{short(row.input_tokens)} in, {short(row.output_tokens)} out"
     if row.cached_share is not None:
         yield f"{_share(row)} cached"

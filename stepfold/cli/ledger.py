@@ -38,7 +38,7 @@ class Line(Struct, frozen=True):
 
     @property
     def used(self) -> bool:
-        """Was there anything to pay for?"""
+        """Was there anything to pay for, or may there have been?"""
         return self.unpriced or self.cost_usd is not None
 
     def price(self, book: Prices) -> Decimal | None:
@@ -74,7 +74,7 @@ async def pages(found: Opened, here: Settings, since: datetime | None) -> AsyncI
 
 
 def _query(after: tuple[int, int]) -> str:
-    """Of `_log.paid`, which is `spend` without its joins."""
+    """Of `_log.paid`, which is `spend` without its joins. What never went out was not paid for."""
     position, item = after
     return f"""
         SELECT
@@ -82,7 +82,8 @@ def _query(after: tuple[int, int]) -> str:
             model, coalesce(tier, '') AS tier, usage, cost_usd, unpriced,
             coalesce(price_book, '') AS price_book
         FROM _log.paid
-        WHERE position >= {position} AND (position > {position} OR item > {item})
+        WHERE outcome <> 'unsent'
+            AND position >= {position} AND (position > {position} OR item > {item})
     """
 
 

@@ -55,9 +55,9 @@ def query(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Ask the views: conversations, turns, messages, model_calls, tool_calls, retrievals,
-    citations, spend, cost_by_model, cost_by_customer, cost_by_conversation, cost_by_task,
-    cost_by_route, cost_by_agent, cost_by_day, steps.
+    """Ask the views: conversations, turns, messages, model_calls, tool_calls, approvals,
+    retrievals, citations, spend, cost_by_model, cost_by_customer, cost_by_conversation,
+    cost_by_task, cost_by_route, cost_by_agent, cost_by_day, steps.
     """
     form: Form = "json" if json else format
     if form == "parquet" and output is None and sys.stdout.isatty():

@@ -15,6 +15,7 @@ import typer
 from msgspec import Struct
 
 from stepfold.app import opened
+from stepfold.cli.costs import UNPRICED
 from stepfold.cli.exits import REFUSED, CommandRefused
 from stepfold.cli.invoice import Item, read_invoice
 from stepfold.cli.options import Data, Json
@@ -44,17 +45,20 @@ class Cell(Struct, frozen=True):
 
 class Compared(Struct, frozen=True):
     """A line of the invoice, or (`invoiced` None) what was used in its days and is on none.
-    `difference` is what the invoice says beyond the ledger, which lacks `unpriced` calls.
+    `difference` is what the invoice says beyond the ledger, which lacks `unpriced` calls; both are
+    None when nobody knows the price of any of its calls. `differs`: by more than the tolerance. A
+    line that cannot be compared neither differs nor agrees.
     """
 
     provider: str
     model: str
     period: str
     invoiced: Decimal | None
-    recorded: Decimal
-    difference: Decimal
+    recorded: Decimal | None
+    difference: Decimal | None
     calls: int
     unpriced: int
+    differs: bool
     agrees: bool
 
 
@@ -90,8 +94,8 @@ def reconcile(
 ) -> None:
     """Compare an invoice with what was recorded, in its days (UTC).
 
-    A model that was used in the days of the invoice and is not on it is a difference too. Exit code
-    1 when a line differs by more than the tolerance.
+    A model that was used in the days of the invoice and is not on it is a difference too, and so is
+    a line whose price nobody knows. Exit code 1 when a line differs by more than the tolerance.
     """
     allowed = _tolerance(tolerance)
     items = read_invoice(invoice)
@@ -130,7 +134,7 @@ async def _reconcile(
 
 
 def _query(items: Sequence[Item]) -> str:
-    """Of `_log.paid`, which is `spend` without its joins."""
+    """Of `_log.paid`, which is `spend` without its joins. What never went out was not paid for."""
     first = min(item.first for item in items)
     end = max(item.last for item in items) + timedelta(days=1)
     return f"""
@@ -138,7 +142,8 @@ def _query(items: Sequence[Item]) -> str:
             coalesce(provider, '') AS provider, model, recorded_at::DATE AS day,
             count(*) AS calls, count(*) FILTER (unpriced) AS unpriced, sum(cost_usd) AS cost_usd
         FROM _log.paid
-        WHERE recorded_at >= TIMESTAMP '{first}' AND recorded_at < TIMESTAMP '{end}'
+        WHERE outcome <> 'unsent'
+            AND recorded_at >= TIMESTAMP '{first}' AND recorded_at < TIMESTAMP '{end}'
         GROUP BY ALL
         ORDER BY ALL
     """
@@ -177,9 +182,14 @@ def _compared(
     allowed: Tolerance,
     item: Item | None = None,
 ) -> Compared:
-    recorded = plain(total(cell.cost_usd for cell in cells if cell.cost_usd is not None))
+    unpriced = sum(cell.unpriced for cell in cells)
+    recorded = _recorded(cells, unpriced)
     invoiced = item.amount if item else None
-    difference = plain(total((invoiced or Decimal(0), recorded.copy_negate())))
+    billed, difference, differs = invoiced or Decimal(0), None, False
+    if recorded is not None:
+        difference = plain(total((billed, recorded.copy_negate())))
+        differs = not allowed.holds(difference, billed)
+    unknown = recorded is None or (item is None and unpriced > 0)
     return Compared(
         provider=provider,
         model=model,
@@ -188,9 +198,16 @@ def _compared(
         recorded=recorded,
         difference=difference,
         calls=sum(cell.calls for cell in cells),
-        unpriced=sum(cell.unpriced for cell in cells),
-        agrees=allowed.holds(difference, invoiced or Decimal(0)),
+        unpriced=unpriced,
+        differs=differs,
+        agrees=not differs and not unknown,
     )
+
+
+def _recorded(cells: Sequence[Cell], unpriced: int) -> Decimal | None:
+    """The sum of the known prices; None when none is known, and something was used."""
+    known = [cell.cost_usd for cell in cells if cell.cost_usd is not None]
+    return None if unpriced and not known else plain(total(known))
 
 
 # -- on the screen ------------------------------------------------------------------------------
@@ -203,11 +220,22 @@ def _say(done: Reconciled) -> None:
     else:
         head = ("", "model", "period", "invoiced", "recorded", "difference", "unpriced")
         say(table(head, map(_cells, done.lines), numbers=range(3, 7)))
-    wrong = sum(not line.agrees for line in done.lines)
-    told = f"differ by more than {done.tolerance}" if wrong else f"agree within {done.tolerance}"
-    say(
-        paragraph(f"{wrong} of {count(len(done.lines), 'line')} {told}" if wrong else f"all {told}")
-    )
+    say(paragraph(_verdict(done)))
+    if any(line.unpriced for line in done.lines if not line.agrees):
+        say(paragraph(f"calls without a price are in no sum: {UNPRICED}"))
+
+
+def _verdict(done: Reconciled) -> str:
+    if done.agrees:
+        return f"all agree within {done.tolerance}"
+    lines = count(len(done.lines), "line")
+    wrong = sum(line.differs for line in done.lines)
+    unknown = sum(not line.agrees for line in done.lines) - wrong
+    verb = "differs" if wrong == 1 else "differ"
+    told = [f"{wrong} of {lines} {verb} by more than {done.tolerance}"] if wrong else []
+    if unknown:
+        told.append(f"{unknown} of {lines} cannot be compared: calls without a price")
+    return "; ".join(told)
 
 
 def _say_narrow(line: Compared) -> None:
@@ -223,7 +251,9 @@ def _cells(line: Compared) -> tuple[str, ...]:
 
 
 def _mark(line: Compared) -> str:
-    return "✓" if line.agrees else "✗"
+    if line.agrees:
+        return "✓"
+    return "✗" if line.differs else "?"
 
 
 def _name(line: Compared) -> str:
@@ -235,5 +265,7 @@ def _invoiced(line: Compared) -> str:
 
 
 def signed(line: Compared) -> str:
+    if line.difference is None:
+        return price(None)
     sign = "+" if line.difference > 0 else "−" if line.difference < 0 else ""  # noqa: RUF001
     return sign + price(line.difference.copy_abs())

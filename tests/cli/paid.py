@@ -12,6 +12,7 @@ from msgspec import Struct
 from stepfold.events import wire
 from stepfold.events.event import Event, Generated, GenerationFailed, Reasoned, ReasonFailed
 from stepfold.events.values import Spend
+from stepfold.handlers.asking import UNSEEN
 from tests.cli.commands import run
 from tests.projections.made import DIGEST, Stored, archive, stored
 
@@ -49,13 +50,15 @@ def paid(steps: Sequence[Stored]) -> Iterator[Paid]:
 
 
 def model(each: Paid) -> str:
-    """As the ledger names it: without the provider that a failure is asked with."""
-    name: str = each.what.model
-    return name.removeprefix(f"{each.what.provider}/")
+    """As the ledger names it: with its provider, as a failure is asked with it already."""
+    name, provider = each.what.model, each.what.provider
+    return f"{provider}/{name.removeprefix(f'{provider}/')}" if provider else str(name)
 
 
 def unpriced(each: Paid) -> bool:
-    """Was it used, and nobody knows its price?"""
+    """Was it used, or may it have been charged for, and nobody knows its price?"""
     if each.what.cost_usd is not None:
         return False
-    return isinstance(each.what, Reasoned | Generated | Spend) or each.what.usage is not None
+    if isinstance(each.what, Reasoned | Generated | Spend) or each.what.usage is not None:
+        return True
+    return bool(each.what.reason in UNSEEN and each.what.provider)

@@ -15,7 +15,8 @@ from stepfold import settings
 from stepfold.app import opened
 from stepfold.cli import exits
 from stepfold.cli.budget import standings
-from stepfold.events.event import ConversationStarted
+from stepfold.events.event import ConversationStarted, Generated, Reasoned
+from stepfold.events.values import Text
 from stepfold.handlers.budgets import Keeper
 from stepfold.policy.budget import Budget
 from stepfold.streams.log import Balance, Hold
@@ -49,6 +50,17 @@ def reserve(here: Path, usd: Decimal) -> None:
             keeper = Keeper(found.budgets, found.balances, found.log, utc_now)
             await keeper.look()
             await keeper.reserve(("acme", "c1"), "help-desk", "r1", usd)
+
+    asyncio.run(run())
+
+
+def settle(here: Path, account: str, usd: Decimal) -> None:
+    """As if only this had been spent."""
+
+    async def run() -> None:
+        async with opened(settings.read(folder=here)) as found:
+            balance = await found.balances.get(account)
+            await found.balances.put(account, Balance(usd, seq=balance.seq))
 
     asyncio.run(run())
 
@@ -92,6 +104,124 @@ def test_what_is_applied_is_what_workers_keep_to(here: Path, file: Path) -> None
     assert (before["name"], before["held_usd"], before["step"]) == ("*", "0", "")
     assert (after["name"], after["held_usd"], after["step"]) == ("acme", "8.5", "warn")
     assert (after["spent_usd"], after["left_usd"]) == ("0", "1.5")
+
+
+def test_small_amounts_are_shown_in_digits(here: Path, file: Path) -> None:
+    file.write_text('[[budget]]\ncustomer = "small"\nlimit_usd = 0.0000001\nperiod = "ever"\n')
+
+    (done,) = records(run("budget", "apply", file, "--json", data=here))
+    (shown_now,) = shown(here)
+
+    assert done["budgets"][0]["limit_usd"] == "0.0000001"
+    assert (shown_now["limit_usd"], shown_now["left_usd"]) == ("0.0000001", "0.0000001")
+
+
+def spent_before(folder: Path) -> Path:
+    """Three paid calls of acme/c1, one of them without a price, and a generation."""
+    folder.mkdir()
+    paid = [
+        Reasoned(f"r{number}", 1, "m", (Text("hi"),), provider="p", cost_usd=usd)
+        for number, usd in enumerate((CENT, CENT, None))
+    ]
+    generated = Generated("g1", {}, "m", cost_usd=Decimal("0.5"))
+    return paid_events(folder, (ConversationStarted("help-desk", DIGEST), *paid, generated))
+
+
+WHOLE, OF_THE_AGENT = "0.52", "0.02"
+
+
+@pytest.mark.parametrize(
+    ("budget", "usd"),
+    [
+        ('customer = "*"', WHOLE),
+        ('customer = "acme"', WHOLE),
+        ('agent = "*"', OF_THE_AGENT),
+        ('agent = "help-desk"', OF_THE_AGENT),
+        ('conversation = "*"', WHOLE),
+        ('conversation = "acme/c1"', WHOLE),
+    ],
+)
+def test_a_new_account_begins_with_what_was_spent_in_its_period(
+    tmp_path: Path, file: Path, budget: str, usd: str
+) -> None:
+    folder = spent_before(tmp_path / "log")
+    file.write_text(f'[[budget]]\n{budget}\nlimit_usd = 1\nperiod = "ever"\n')
+
+    (done,) = records(run("budget", "apply", file, "--json", data=folder))
+    (one,) = shown(folder)
+    records(run("budget", "apply", file, "--json", data=folder))
+
+    assert [(each["spent_usd"], each["unpriced"]) for each in done["opening"]] == [(usd, 1)]
+    assert (one["spent_usd"], one["held_usd"]) == (usd, "0")
+    assert shown(folder) == [one]
+
+
+@pytest.mark.parametrize("period", ["day", "month"])
+def test_what_was_spent_before_the_period_is_in_no_account(
+    tmp_path: Path, file: Path, period: str
+) -> None:
+    """The calls are of 2026-03-01."""
+    folder = spent_before(tmp_path / "log")
+    file.write_text(f'[[budget]]\ncustomer = "acme"\nlimit_usd = 1\nperiod = "{period}"\n')
+
+    (done,) = records(run("budget", "apply", file, "--json", data=folder))
+
+    assert done["opening"] == []
+    assert [each["spent_usd"] for each in shown(folder)] == ["0"]
+
+
+def test_an_account_that_is_there_already_is_left_as_it_is(tmp_path: Path, file: Path) -> None:
+    folder = spent_before(tmp_path / "log")
+    file.write_text(TOML.replace("10", "1"))
+    run("budget", "apply", file, data=folder)
+    reserve(folder, CENT)
+    before = shown(folder)
+    file.write_text(TOML)
+
+    (done,) = records(run("budget", "apply", file, "--json", data=folder))
+
+    assert done["opening"] == []
+    assert [(each["spent_usd"], each["held_usd"]) for each in before] == [("0.52", "0.01")]
+    assert [(each["spent_usd"], each["held_usd"]) for each in shown(folder)] == [("0.52", "0.01")]
+
+
+@pytest.mark.parametrize(("between", "usd"), [(TOML, "0.01"), ("", "0.52")])
+def test_what_was_spent_while_a_budget_was_not_in_force_is_made_up_for(
+    tmp_path: Path, file: Path, between: str, usd: str
+) -> None:
+    folder = spent_before(tmp_path / "log")
+    run("budget", "apply", file, data=folder)
+    settle(folder, "customer.each.acme.ever", CENT)
+
+    for text in (between, TOML):
+        file.write_text(text)
+        run("budget", "apply", file, data=folder)
+
+    assert [each["spent_usd"] for each in shown(folder)] == [usd]
+
+
+def test_budgets_that_cannot_be_read_can_be_replaced(tmp_path: Path, file: Path) -> None:
+    folder = spent_before(tmp_path / "log")
+
+    async def appoint() -> None:
+        async with opened(settings.read(folder=folder)) as found:
+            await found.budgets.appoint(b'{"budgets":[{"scope":"planet"}]}')
+
+    asyncio.run(appoint())
+
+    assert run("budget", "apply", file, data=folder).exit_code == 0
+    assert [each["spent_usd"] for each in shown(folder)] == ["0.52"]
+
+
+def test_whoever_applies_a_budget_reads_what_its_accounts_begin_with(
+    tmp_path: Path, file: Path
+) -> None:
+    folder = spent_before(tmp_path / "log")
+
+    said = " ".join(run("budget", "apply", file, data=folder, columns=60).stdout.split())
+
+    assert "1 new account begins with what was spent in this period: stepfold budget show" in said
+    assert "1 new account lacks calls of this period that have no price" in said
 
 
 def test_an_empty_file_ends_all_budgets(here: Path, file: Path) -> None:

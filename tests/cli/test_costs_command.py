@@ -12,12 +12,15 @@ import pytest
 
 from stepfold.cli import exits
 from stepfold.cli.costs import KEYS, short
+from stepfold.events.event import ConversationStarted, Event, Reasoned, ReasonFailed
+from stepfold.events.values import Text, Usage
 from tests.cli.commands import records, run
-from tests.cli.paid import Paid, model, paid, paid_log, unpriced
-from tests.projections.made import log
+from tests.cli.paid import Paid, model, paid, paid_events, paid_log, unpriced
+from tests.projections.made import DIGEST, log
 
 STEPS = log(21, 60)
 PAID = tuple(paid(STEPS))
+PARTS = (Text("hi"),)
 MINE: dict[str, Callable[[Paid], str]] = {
     "model": model,
     "customer": lambda each: each.customer,
@@ -55,7 +58,7 @@ def test_every_sum_is_that_over_its_events(spent: Path, by: str) -> None:
         assert usd(row["cost_usd"]) == sum(each.what.cost_usd or 0 for each in mine)
 
 
-@pytest.mark.parametrize("by", [*KEYS, ",".join(KEYS), ""])
+@pytest.mark.parametrize("by", [*KEYS, ",".join(KEYS)])
 def test_the_sums_add_up_to_the_total_and_the_total_is_of_all_events(spent: Path, by: str) -> None:
     costs = told(spent, "--by", by)
 
@@ -63,10 +66,10 @@ def test_the_sums_add_up_to_the_total_and_the_total_is_of_all_events(spent: Path
     assert whole["calls"] == len(PAID)
     assert whole["unpriced"] == sum(map(unpriced, PAID)) > 0
     assert usd(whole["cost_usd"]) == sum(each.what.cost_usd or 0 for each in PAID)
-    if by:
-        for key in ("calls", "failed", "unpriced"):
-            assert sum(row[key] for row in sums) == whole[key]
-        assert sum(usd(row["cost_usd"]) for row in sums) == usd(whole["cost_usd"])
+    assert whole["by"] == []
+    for key in ("calls", "failed", "unsent", "unpriced"):
+        assert sum(row[key] for row in sums) == whole[key]
+    assert sum(usd(row["cost_usd"]) for row in sums) == usd(whole["cost_usd"])
 
 
 def test_the_share_from_a_cache_is_of_the_input_of_those_who_tell_it(spent: Path) -> None:
@@ -111,6 +114,76 @@ def test_what_means_nothing_is_a_usage_error(spent: Path, words: list[str]) -> N
 
     assert ended.exit_code == exits.USAGE
     assert words[1] in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("by", "why"),
+    [
+        ("", "'' names nothing to sum by"),
+        ("model,,day", "'model,,day' names nothing"),
+        ("model,model", "'model' is named 2 times"),
+    ],
+)
+def test_keys_that_are_none_or_there_twice_are_a_usage_error(
+    spent: Path, by: str, why: str
+) -> None:
+    ended = run("cost", "--by", by, data=spent)
+
+    assert ended.exit_code == exits.USAGE
+    assert why in " ".join(ended.stderr.replace("│", " ").split())
+
+
+SMALL = Usage(1_000, 10)
+ASKED: tuple[Event, ...] = (
+    ConversationStarted("help-desk", DIGEST),
+    Reasoned("r1", 1, "small", PARTS, provider="ours", usage=SMALL, cost_usd=Decimal("0.5")),
+    ReasonFailed("r2", 1, "ours/small", "timeout"),
+    Reasoned("r3", 1, "small", PARTS, provider="theirs", usage=SMALL, cost_usd=Decimal("0.25")),
+    Reasoned("r4", 1, "extractive", PARTS, provider="extractive", cost_usd=Decimal(0)),
+    ReasonFailed("r5", 1, "extractive", "bug"),
+    ReasonFailed("r6", 1, "busy/x", "rate_limit", provider="busy"),
+    ReasonFailed("r7", 1, "gone/x", "cut", provider="gone"),
+    *(ReasonFailed(f"u{n}", 1, "far/x", "budget", provider="far") for n in range(3)),
+    ReasonFailed("u4", 1, "far/x", "circuit_open", provider="far"),
+)
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return paid_events(tmp_path_factory.mktemp("asked"), ASKED)
+
+
+def test_a_model_has_the_name_of_its_provider_before_it_however_its_call_ended(
+    asked: Path,
+) -> None:
+    rows = told(asked)["sums"]
+
+    assert {row["by"][0]: (row["calls"], row["failed"], row["unpriced"]) for row in rows} == {
+        "ours/small": (2, 1, 1),
+        "theirs/small": (1, 0, 0),
+        "extractive": (2, 1, 0),
+        "busy/x": (1, 1, 0),
+        "gone/x": (1, 1, 1),
+        "far/x": (0, 0, 0),
+    }
+
+
+def test_what_never_went_out_is_counted_beside_the_calls(asked: Path) -> None:
+    costs = told(asked, "--by", "customer")
+
+    (row,) = costs["sums"]
+    assert (row["calls"], row["failed"], row["unsent"]) == (7, 4, 4)
+    assert "4 unsent" in run("cost", data=asked, columns=60).stdout
+
+
+def test_what_cost_nothing_is_shown_as_nothing_and_what_nobody_knows_as_unknown(
+    asked: Path,
+) -> None:
+    lines = run("cost", data=asked, columns=60).stdout.splitlines()
+
+    shown = dict(line.rsplit(" ", 1) for line in lines if "/" in line and "$" in line)
+    assert shown["busy/x"] == "$0"
+    assert shown["gone/x"] == "$?"
 
 
 @pytest.mark.parametrize(

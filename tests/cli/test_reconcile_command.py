@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stepfold.cli import exits
-from stepfold.events.event import ConversationStarted, Reasoned, ReasonFailed
+from stepfold.events.event import ConversationStarted, Event, Reasoned, ReasonFailed
 from stepfold.events.values import Text, Usage
 from tests.cli.commands import run
 from tests.cli.paid import paid_events
@@ -60,6 +60,12 @@ def compared(spent: Path, invoice: Path, text: str, *words: str) -> tuple[int, l
         (f"{e['provider']}/{e['model']}", Decimal(e["difference"]), e["unpriced"]) for e in lines
     ]
     return ended.exit_code, told
+
+
+def code_and_lines(folder: Path, invoice: Path, text: str, *words: str) -> tuple[int, list[Any]]:
+    invoice.write_text(text)
+    ended = run("reconcile", "--invoice", invoice, "--json", *words, data=folder)
+    return ended.exit_code, json.loads(ended.stdout)["lines"]
 
 
 HEAD = "provider,model,period,amount\n"
@@ -124,10 +130,120 @@ def test_json_says_the_same(spent: Path, invoice: Path) -> None:
     assert (code, [each[0] for each in lines]) == (0, ["openai/gpt-5", "openai/gpt-5-mini"])
 
 
+UNKNOWN: tuple[Event, ...] = (
+    ConversationStarted("help-desk", DIGEST),
+    call(1, "small", "ours", "1"),
+    *(call(number, "text", "ours", None) for number in range(2, 9)),
+    ReasonFailed("r9", 1, "ours/lost", "timeout"),
+    ReasonFailed("r10", 1, "ours/never", "budget"),
+)
+
+
+@pytest.fixture(scope="module")
+def unknown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return paid_events(tmp_path_factory.mktemp("unknown"), UNKNOWN)
+
+
+def test_what_is_on_no_line_and_has_no_price_never_agrees(unknown: Path, invoice: Path) -> None:
+    invoice.write_text('[{"provider": "ours", "model": "small", "day": "2026-03-01", "amount": 1}]')
+
+    ended = run("reconcile", "--invoice", invoice, "--json", data=unknown)
+    said = run("reconcile", "--invoice", invoice, data=unknown, columns=60).stdout
+
+    assert ended.exit_code == exits.REFUSED
+    one, *strays = json.loads(ended.stdout)["lines"]
+    assert (one["model"], one["agrees"]) == ("small", True)
+    assert {(each["model"], each["calls"], each["unpriced"]) for each in strays} == {
+        ("text", 7, 7),
+        ("lost", 1, 1),
+    }
+    for each in strays:
+        assert (each["recorded"], each["difference"], each["agrees"]) == (None, None, False)
+    assert "? ours/text" in said
+    assert "recorded $?, difference $?" in said
+    assert "2 of 3 lines cannot be compared" in " ".join(said.split())
+
+
+def test_a_line_whose_calls_have_no_price_agrees_with_no_amount(
+    unknown: Path, invoice: Path
+) -> None:
+    text = HEAD + "ours,text,2026-03,0\nours,,2026-03,1\n"
+
+    code, _ = code_and_lines(unknown, invoice, text)
+    _, lines = code_and_lines(unknown, invoice, text, "--tolerance", "100")
+
+    assert code == exits.REFUSED
+    assert [(each["recorded"], each["agrees"]) for each in lines] == [(None, False), ("1", True)]
+
+
+def test_a_stray_below_the_tolerance_agrees_only_if_all_of_it_has_a_price(
+    spent: Path, invoice: Path
+) -> None:
+    text = HEAD + "openai,gpt-5,2026-03,2.5\n"
+
+    code, lines = code_and_lines(spent, invoice, text, "--tolerance", "0.30")
+
+    assert code == exits.REFUSED
+    assert [(each["differs"], each["agrees"]) for each in lines] == [(False, True), (False, False)]
+
+
+def test_a_model_may_be_named_with_its_provider(spent: Path, invoice: Path) -> None:
+    text = HEAD + "openai,OpenAI/gpt-5,2026-03,2.50\nopenai,gpt-5-mini,2026-03-01,0.25\n"
+
+    code, lines = compared(spent, invoice, text)
+
+    assert (code, lines[0]) == (0, ("openai/gpt-5", Decimal("-1e-18"), 0))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HEAD + "anthropic,,2026-03,9\n", "1 of 1 line differs by"),
+        (HEAD + "anthropic,,2026-03,9\ngoogle,,2026-03,2\n", "1 of 2 lines differs by"),
+        (HEAD + "anthropic,,2026-03,9\ngoogle,,2026-03,9\n", "2 of 2 lines differ by"),
+    ],
+)
+def test_one_line_differs_and_two_differ(spent: Path, invoice: Path, text: str, said: str) -> None:
+    invoice.write_text(text)
+
+    assert said in run("reconcile", "--invoice", invoice, data=spent).stdout
+
+
+def test_all_mistakes_of_a_file_are_told_at_once_each_with_its_line(
+    spent: Path, invoice: Path
+) -> None:
+    rows = ("openai,gpt-5,March,much", ",x,2026-03,1", "a,b,2026-03,1", "a,b,2026-03,EUR 5")
+    invoice.write_text(HEAD + "\n".join(rows))
+
+    ended = run("reconcile", "--invoice", invoice, data=spent)
+
+    assert ended.exit_code == exits.REFUSED
+    assert [line.partition(f"{invoice}:")[2][:12] for line in ended.stderr.splitlines()] == [
+        "2: 'March' i",
+        "2: 'much' is",
+        "3: it names ",
+        "5: 'EUR 5' i",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ("", "it has no lines"),
+        (
+            HEAD.replace(",", ";") + "openai;gpt-5;2026-03;1\n",
+            ":1: it is separated by ';': separate",
+        ),
+        (HEAD.replace(",", "\t"), ":1: it is separated by tabs: separate by commas"),
+        (HEAD + 'openai,gpt-5,2026-03,"1,234.50"\n', "without marks for the thousands: 1234.50"),
+        (HEAD + "openai,gpt-5,2026-03,EUR 5\n", "write the number alone, in USD"),
+        (HEAD + "openai,gpt-5,2026-03,USD 5\n", "write the number alone"),
+        (HEAD + "openai,gpt-5,2026-03,1,234.50\n", "write amounts without commas"),
+        (HEAD.replace("amount", "amount,") + "a,b,2026-03,1,234.50\n", "without commas"),
+        ("provider,amount\n", ":1: the head lacks period: begin the file with provider,model"),
+        ("provider,provider,period,amount\n", ":1: the head names 'provider' twice"),
+        ("\n" + HEAD, ":1: the head lacks provider"),
+        (HEAD + "openai,gpt-5,2026-03," + "1" * 140_000, ":2: it is not CSV"),
         (HEAD + "openai,gpt-5,March,1\n", ":2: 'March' is no period"),
         (HEAD + "openai,gpt-5,2026-13,1\n", ":2: '2026-13' is no period"),
         (HEAD + "openai,gpt-5,2026-03-02..2026-03-01,1\n", "is no period"),

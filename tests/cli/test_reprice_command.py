@@ -36,10 +36,13 @@ EVENTS = (
     Reasoned("r2", 1, "gpt-4o", PARTS, **priced(SMALL, "gpt-4o")),
     Reasoned("r3", 1, "gpt-unheard-of", PARTS, provider="openai", usage=SMALL),
     Reasoned("r4", 1, "extractive", PARTS, usage=SMALL, cost_usd=Decimal(0)),
-    ReasonFailed("r5", 1, "openai/gpt-4o", "unreachable", provider="openai"),
+    ReasonFailed("r5", 1, "openai/gpt-4o", "rate_limit", provider="openai"),
     RetrievalReturned(
         "s1", 1, (), 1.0, (Spend("rerank", "rerank-x", "cohere", SEARCH, Decimal("9")),)
     ),
+    ReasonFailed("r6", 1, "openai/gpt-lost", "cut", provider="openai"),
+    ReasonFailed("r7", 1, "openai/gpt-lost", "timeout"),
+    ReasonFailed("r8", 1, "openai/gpt-lost", "budget"),
 )
 """Sums in the given book: 600,000 x 1 + 400,000 x 0.5 + 100,000 x 2 and 1,000 x 1 + 10 x 2."""
 
@@ -80,10 +83,25 @@ def test_unpriced_is_counted_in_each_book_and_what_was_never_used_in_none(
 
     rows = {row["model"]: row for row in done["rows"]}
     assert [done["total"][which]["unpriced"] for which in ("recorded", "current", "given")] == [
-        1
+        3
     ] * 3
     assert rows["gpt-4o"]["calls"] == 2
+    assert rows["gpt-lost"]["calls"] == 2
     assert rows["gpt-unheard-of"]["given"]["unpriced"] == 1
+
+
+def test_what_may_have_been_charged_for_is_never_said_to_cost_nothing(
+    spent: Path, book: Path
+) -> None:
+    rows = {row["model"]: row for row in repriced(spent, book, "--dry-run")["rows"]}
+    table = run("reprice", "--book", book, "--dry-run", data=spent, columns=120).stdout
+
+    lost = rows["gpt-lost"]
+    for which in ("recorded", "current", "given"):
+        assert lost[which] == {"usd": None, "unpriced": 2}
+    (line,) = (line for line in table.splitlines() if "gpt-lost" in line)
+    assert line.count("$?") == 3
+    assert "$0" not in line
 
 
 def test_the_book_of_the_folder_is_the_current_one(spent: Path, book: Path) -> None:
@@ -110,7 +128,7 @@ def test_every_paid_thing_is_kept_with_its_prices(spent: Path, book: Path) -> No
     done = repriced(spent, book)
 
     rows = pyarrow.parquet.read_table(done["file"]).to_pylist()
-    assert [(row["position"], row["item"]) for row in rows] == [(n, 1) for n in range(2, 8)]
+    assert [(row["position"], row["item"]) for row in rows] == [(n, 1) for n in range(2, 10)]
     assert rows[0]["recorded_at"].astimezone(UTC) > BEGIN
     for which in ("recorded", "current", "given"):
         known = [row[f"{which}_usd"] for row in rows if row[f"{which}_usd"] is not None]

@@ -72,7 +72,7 @@ async def test_a_model_that_cannot_mend_its_answer_is_given_up(repairs_max: int)
     program = await direct(*[TIMES] * 10)
     await program.routed(routes(repairs_max=repairs_max))
 
-    with pytest.raises(Exception, match="malformed: scripted: malformed: label: 'times' is not"):
+    with pytest.raises(Exception, match="malformed: scripted: label: 'times' is not"):
         await program.make(conversation="c1")
 
     steps = await program.events("c1")

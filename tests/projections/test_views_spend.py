@@ -31,6 +31,7 @@ from stepfold.events.event import (
     RetrievalReturned,
 )
 from stepfold.events.values import Choice, Price, Spend, Text, Usage
+from stepfold.handlers.asking import UNSEEN
 from stepfold.projections.views import Views
 from tests.projections.made import DIGEST, Stored, log, stored
 
@@ -108,11 +109,11 @@ def test_an_ask_of_the_loop_is_one_row_with_all_that_a_bill_needs(show: Show) ->
 
 def test_a_failed_attempt_is_a_row_under_the_name_of_its_model(show: Show) -> None:
     failed = ReasonFailed("r1", 1, "openai/gpt-4o", "cut", usage=Usage(1_000, 3), provider="openai")
-    unsent = ReasonFailed("r2", 1, "openai/gpt-4o", "unreachable", attempt=2, provider="openai")
+    busy = ReasonFailed("r2", 1, "openai/gpt-4o", "rate_limit", attempt=2, provider="openai")
     again = ReasonRequested("r2", 1, "openai/gpt-4o", attempt=2)
 
     rows = show(
-        (ASKED, failed, again, unsent),
+        (ASKED, failed, again, busy),
         "SELECT provider, model, attempt, outcome, cost_usd, unpriced FROM spend ORDER BY position",
     )
 
@@ -124,11 +125,84 @@ def test_a_failed_attempt_is_a_row_under_the_name_of_its_model(show: Show) -> No
 
 def test_a_name_with_a_path_keeps_it_where_that_is_not_the_provider(show: Show) -> None:
     failed = ReasonFailed("r1", 1, "house/meta/llama", "cut", provider="house")
-    other = ReasonFailed("r2", 1, "meta/llama", "cut")
+    other = Reasoned("r2", 1, "meta/llama", (Text("hi"),))
 
     rows = show((failed, other), "SELECT model, provider FROM spend ORDER BY position")
 
     assert [tuple(row.values()) for row in rows] == [("meta/llama", "house"), ("meta/llama", None)]
+
+
+def test_a_failure_that_names_no_provider_is_of_the_one_that_was_asked(show: Show) -> None:
+    """So are those that a worker tells for a model that never came back."""
+    given_up = ReasonFailed("r1", 1, "ours/small", "given_up")
+    failed = GenerationFailed("g1", "timeout", "ours/small")
+    answered = Reasoned("r2", 1, "small", (Text("hi"),), provider="ours")
+    theirs = Reasoned("r3", 1, "small", (Text("hi"),), provider="theirs")
+    own = ReasonFailed("r4", 1, "extractive", "timeout")
+
+    rows = show(
+        (given_up, failed, answered, theirs, own),
+        "SELECT provider, model, calls FROM cost_by_model ORDER BY ALL",
+    )
+
+    assert [tuple(row.values()) for row in rows] == [
+        ("ours", "small", 3),
+        ("theirs", "small", 1),
+        (None, "extractive", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    "reason", [*sorted(UNSEEN), "empty", "cancelled", "given_up", "bug", "too_large"]
+)
+def test_what_a_provider_may_have_charged_for_is_unpriced_though_it_tells_no_usage(
+    show: Show, reason: str
+) -> None:
+    events = (
+        STARTED,
+        ReasonFailed("r1", 1, "openai/gpt-4o", reason),
+        GenerationFailed("g1", reason, "openai/gpt-4o"),
+        ReasonFailed("r2", 1, "extractive", reason),
+    )
+
+    rows = show(events, "SELECT unpriced, outcome FROM spend ORDER BY position")
+    calls = show((), "SELECT unpriced FROM model_calls ORDER BY position")
+    (whole,) = show((), "SELECT unpriced, cost_usd FROM conversations")
+
+    assert [row["unpriced"] for row in rows] == [True, True, False]
+    assert {row["outcome"] for row in rows} == {"failed"}
+    assert [row["unpriced"] for row in calls] == [True, True, False]
+    assert tuple(whole.values()) == (2, None)
+
+
+@pytest.mark.parametrize("reason", ["rate_limit", "no_money", "too_large", "invalid_request"])
+def test_what_a_provider_turns_away_costs_nothing(show: Show, reason: str) -> None:
+    refused = ReasonFailed("r1", 1, "openai/gpt-4o", reason, provider="openai")
+
+    assert show((refused,), "SELECT unpriced FROM spend") == [{"unpriced": False}]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *("budget", "model_unknown", "circuit_open", "at_capacity", "file_missing", "schema"),
+        "over",
+    ],
+)
+def test_what_never_left_this_process_is_unsent_and_no_call(show: Show, reason: str) -> None:
+    unsent = ReasonFailed("r1", 1, "openai/gpt-4o", reason, provider="openai")
+    failed = ReasonFailed("r2", 1, "openai/gpt-4o", "rate_limit", provider="openai")
+
+    rows = show((unsent, failed), "SELECT outcome FROM spend ORDER BY position")
+    calls = show((), "SELECT outcome, reason FROM model_calls ORDER BY position")
+    (sums,) = show((), "SELECT calls, failed, unsent, unpriced FROM cost_by_model")
+
+    assert [row["outcome"] for row in rows] == ["unsent", "failed"]
+    assert [tuple(row.values()) for row in calls] == [
+        ("unsent", reason),
+        ("failed", "rate_limit"),
+    ]
+    assert tuple(sums.values()) == (1, 1, 1, 0)
 
 
 def test_a_shadow_is_paid_for_and_no_part_of_the_turn(show: Show) -> None:

@@ -121,7 +121,16 @@ SELECT
         WHEN x.cost_usd IS NOT NULL THEN NULL
         WHEN tags.kind IN ('reason.finished', 'generation.finished') THEN 1
         WHEN tags.kind IN ('reason.failed', 'generation.failed') THEN
-            if(x.usage IS NULL, NULL, 1)
+            CASE
+                WHEN x.usage IS NOT NULL THEN 1
+                -- No usage, and yet it may have been paid for: what was asked of a provider, and
+                -- nobody saw or kept the end of. A worker that fails (`too_large`) names no provider.
+                WHEN x.reason IN (
+                    'timeout', 'cut', 'unreachable', 'malformed', 'empty', 'cancelled', 'given_up',
+                    'bug', 'lost'
+                ) OR (x.reason = 'too_large' AND coalesce(x.provider, '') = '') THEN
+                    if(coalesce(x.provider, '') <> '' OR contains(x.model, '/'), 1, NULL)
+            END
     END AS unpriced,
     x.spent AS spent,
     x.choice.route AS route,

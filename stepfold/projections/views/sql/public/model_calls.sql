@@ -47,8 +47,8 @@ COMMENT ON COLUMN model_calls.model IS 'the model as answered; while it runs or 
 COMMENT ON COLUMN model_calls.provider IS 'who served it, if told';
 COMMENT ON COLUMN model_calls.attempt IS 'from 1; the next one follows a failure';
 COMMENT ON COLUMN model_calls.shadow IS 'asked to compare: nobody waits for it';
-COMMENT ON COLUMN model_calls.outcome IS '`finished`, `failed` or `running`';
-COMMENT ON COLUMN model_calls.reason IS 'why it failed';
+COMMENT ON COLUMN model_calls.outcome IS '`finished`, `failed`, `running`, or `unsent`: it never left this process';
+COMMENT ON COLUMN model_calls.reason IS 'why it failed, or was not sent';
 COMMENT ON COLUMN model_calls.finish IS 'why the model stopped; null for a failure and for a generation';
 COMMENT ON COLUMN model_calls.input_tokens IS 'inclusive of cached ones; null if not told';
 COMMENT ON COLUMN model_calls.output_tokens IS 'inclusive of thinking; null if not told';
@@ -57,6 +57,6 @@ COMMENT ON COLUMN model_calls.cached_share IS '`cached_tokens` of `input_tokens`
 COMMENT ON COLUMN model_calls.thinking_tokens IS 'the part of the output spent thinking';
 COMMENT ON COLUMN model_calls.usage IS 'usage as JSON, with the provider''s own under `raw`';
 COMMENT ON COLUMN model_calls.cost_usd IS 'exact; null when the price is not known';
-COMMENT ON COLUMN model_calls.unpriced IS 'it used tokens and the price is not known';
+COMMENT ON COLUMN model_calls.unpriced IS 'it was used, or a provider may have charged for it, and the price is not known';
 COMMENT ON COLUMN model_calls.first_ms IS 'when its first words came; null where nobody listened';
 COMMENT ON COLUMN model_calls.elapsed_ms IS 'how long it took; null while it runs';

@@ -10,13 +10,31 @@ SELECT
         model[len(provider) + 2:], model
     ) AS model,
     nullif(provider, '') AS provider, coalesce(attempt, 1) AS attempt,
-    split_part(kind, '.', 2) AS outcome, reason,
+    CASE
+        WHEN kind IN ('reason.finished', 'generation.finished') THEN 'finished'
+        -- Turned away in our own process: no money, no such model here, a provider that is left
+        -- alone or full, a file or a schema that is none, a turn that was over already.
+        WHEN reason IN (
+            'budget', 'model_unknown', 'circuit_open', 'at_capacity', 'file_missing', 'schema', 'over'
+        ) THEN 'unsent'
+        ELSE 'failed'
+    END AS outcome, reason,
     input_tokens, output_tokens, cached_tokens, thinking_tokens,
     event -> '$.usage' AS usage, cost_usd, unpriced IS NOT NULL AS unpriced,
     coalesce(elapsed_ms, 0) AS elapsed_ms, event ->> '$.tier' AS tier,
     event ->> '$.price.book' AS price_book, event -> '$.price.rates' AS rates, event
-FROM _log.readable
-WHERE kind IN ('reason.finished', 'reason.failed', 'generation.finished', 'generation.failed')
+FROM (
+    -- A worker that fails names no provider; the model is named as it was asked.
+    SELECT * REPLACE (
+        if(
+            kind IN ('reason.failed', 'generation.failed') AND coalesce(provider, '') = ''
+                AND contains(model, '/'),
+            split_part(model, '/', 1), provider
+        ) AS provider
+    )
+    FROM _log.readable
+    WHERE kind IN ('reason.finished', 'reason.failed', 'generation.finished', 'generation.failed')
+)
 UNION ALL
 SELECT
     position, item, recorded_at, customer, conversation, turn, call,
@@ -74,7 +92,7 @@ LEFT JOIN (
     GROUP BY ALL
 ) AS agents USING (customer, conversation);
 
-COMMENT ON VIEW spend IS 'Every paid thing: each attempt of a model call, shadows and failures included, each embedding and each rerank.';
+COMMENT ON VIEW spend IS 'Every paid thing: each attempt of a model call, shadows and failures included, each embedding and each rerank. Attempts that were turned away before they went out are here as `unsent`.';
 COMMENT ON COLUMN spend.position IS 'the place of the step that tells of it; with `item` it names the row';
 COMMENT ON COLUMN spend.item IS 'which of several paid things of one step, from 1';
 COMMENT ON COLUMN spend.recorded_at IS 'when that step was recorded, UTC';
@@ -86,11 +104,11 @@ COMMENT ON COLUMN spend.what IS '`reason` (an ask of the loop), `generate`, `emb
 COMMENT ON COLUMN spend.task IS 'what for: `converse` and other tasks of routes, `embed`, `rerank`';
 COMMENT ON COLUMN spend.route IS 'the route that chose the model; null where an agent or a request names it';
 COMMENT ON COLUMN spend.agent IS 'the agent of the conversation; null where there is none';
-COMMENT ON COLUMN spend.provider IS 'who served it, if told';
+COMMENT ON COLUMN spend.provider IS 'who served it, if told; if it failed, who was asked';
 COMMENT ON COLUMN spend.model IS 'the model as answered; if it failed, as asked';
 COMMENT ON COLUMN spend.attempt IS 'from 1; the next one follows a failure';
 COMMENT ON COLUMN spend.shadow IS 'asked to compare: nobody waited for it';
-COMMENT ON COLUMN spend.outcome IS '`finished` or `failed`, as the step';
+COMMENT ON COLUMN spend.outcome IS '`finished`, `failed`, or `unsent`: it never left this process (a budget, a gate, a model that is unknown here), and is no call';
 COMMENT ON COLUMN spend.input_tokens IS 'inclusive of cached ones; null if not told';
 COMMENT ON COLUMN spend.output_tokens IS 'inclusive of thinking; null if not told';
 COMMENT ON COLUMN spend.cached_tokens IS 'the part of the input read from a cache';
@@ -100,7 +118,7 @@ COMMENT ON COLUMN spend.billed IS 'units that are paid for beside tokens or in p
 COMMENT ON COLUMN spend.usage IS 'usage as JSON, with the provider''s own under `raw`';
 COMMENT ON COLUMN spend.tier IS 'the service tier as answered; null if not told';
 COMMENT ON COLUMN spend.cost_usd IS 'exact; null when the price is not known';
-COMMENT ON COLUMN spend.unpriced IS 'it was used and the price is not known';
+COMMENT ON COLUMN spend.unpriced IS 'it was used, or a provider may have charged for it, and the price is not known';
 COMMENT ON COLUMN spend.price_book IS 'the version of the price book; null where a model brings its own price';
 COMMENT ON COLUMN spend.rates IS 'the rates that were used, as JSON: US dollars per million tokens, or per one of a unit';
 COMMENT ON COLUMN spend.elapsed_ms IS 'how long it took';
