@@ -49,6 +49,8 @@ CODES: Mapping[str, int] = {
     "stepfold.streams.server.ServerError": UNAVAILABLE,
     "stepfold.tasks.brief.TaskRefused": REFUSED,
     "stepfold.tools.mcp_file.McpFileRefused": REFUSED,
+    "stepfold.tools.oauth_errors.ServerAway": UNAVAILABLE,
+    "stepfold.tools.vault.VaultAway": UNAVAILABLE,
     "stepfold.tools.tool.ToolError": REFUSED,
     "builtins.BrokenPipeError": UNREAD,
     "builtins.OSError": REFUSED,

@@ -6,6 +6,7 @@ timers   timers.set.<customer>.<conversation>.<turn>      durable timers, and
          timers.due.<customer>.<conversation>.<turn>      those that have fired
 shelves  shelves.<what>.<digest>, .current                every version of what is configured
 accounts accounts.<scope>.<...>.<period>                 what budgets have spent and reserved
+vault    vault.<kind>.<connection>.<customer>             sealed tokens of connections
 dead     dead.<customer>.<conversation>                   steps that could not be handled
 blobs    (object store)                                   payloads over BLOB_BYTES, by digest
 """
@@ -29,6 +30,7 @@ SHELVES = "shelves"
 ROUTES = "shelves.routes"
 BUDGETS = "shelves.budgets"
 ACCOUNTS = "accounts"
+VAULT = "vault"
 DEAD = "dead"
 BLOBS = "blobs"
 
@@ -59,6 +61,7 @@ STREAMS = (
     Stream(AGENTS, ("agents.>",), last_only=True),
     Stream(SHELVES, ("shelves.>",), last_only=True),
     Stream(ACCOUNTS, ("accounts.>",), last_only=True),
+    Stream(VAULT, ("vault.>",), last_only=True),
     Stream(TIMERS, ("timers.>",), schedules=True),
     Stream(DEAD, ("dead.>",)),
 )

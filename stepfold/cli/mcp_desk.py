@@ -1,0 +1,220 @@
+"""What a program outside may ask of our agents: a question, a search, a conversation.
+
+It stands for one customer. What it asks is a message like any other, in conversations of its own;
+by default they are of an agent whose tools only read.
+
+DeskRefused    what was asked cannot be given; the text is for whoever asked
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from stepfold.app import Opened
+from stepfold.cli.screen import lapse
+from stepfold.cli.turn import Cited, answer_of, at_rest, until_rest
+from stepfold.events.envelope import Entry, kind
+from stepfold.events.event import (
+    ConversationStarted,
+    ConversationStopped,
+    Event,
+    MessageReceived,
+    ResponseGiven,
+    TurnAbandoned,
+    TurnCancelled,
+)
+from stepfold.events.names import token
+from stepfold.events.values import Citation, Passage
+from stepfold.handlers.inbox import Inbox, Message
+from stepfold.knowledge.knowledge import Knowledge
+from stepfold.policy.agent import Agent
+from stepfold.policy.grants import resolve
+from stepfold.policy.toolspec import ToolSpec
+from stepfold.projections.conversation import replay
+
+CHANNEL = "mcp"
+ASKS_MAX = 16
+"""Questions that are waited for at a time."""
+SAID_MAX = 200
+"""Of a long conversation so many of the last words are told."""
+
+Watch = Callable[[str], Awaitable[None]]
+"""Is told the kind of each step, while an answer is waited for."""
+
+
+class DeskRefused(Exception):
+    """What was asked cannot be given."""
+
+
+class Answered(Struct, frozen=True):
+    """`outcome` is `answer`, or what the agent's rules made of it: `refusal`, `hand_off`."""
+
+    conversation: str
+    answer: str
+    outcome: str
+    citations: tuple[Cited, ...]
+
+
+class Words(Struct, frozen=True):
+    """What somebody said, or why nothing was; `at` is ISO 8601."""
+
+    who: str
+    text: str
+    at: str
+    citations: tuple[Cited, ...] = ()
+
+
+class Told(Struct, frozen=True):
+    """A conversation; `left_out` is how many words before these are not told."""
+
+    conversation: str
+    agent: str
+    answering: bool
+    left_out: int
+    said: tuple[Words, ...]
+
+
+class Desk:
+    """`agent` answers; with `writes` its tools may change something, and so may those of the
+    conversations that are joined.
+    """
+
+    def __init__(
+        self,
+        found: Opened,
+        inbox: Inbox,
+        knowledge: Knowledge,
+        agent: Agent,
+        *,
+        customer: str,
+        wait_s: float,
+        writes: bool,
+    ) -> None:
+        self.customer = token("customer", customer)
+        self.agent = agent
+        self._found = found
+        self._inbox = inbox
+        self._knowledge = knowledge
+        self._wait_s = wait_s
+        self._writes = writes
+        self._asking = 0
+
+    async def ask(self, question: str, conversation: str, trace: str, watch: Watch) -> Answered:
+        """The answer; a conversation that is empty is a new one."""
+        if self._asking >= ASKS_MAX:
+            raise DeskRefused(f"{ASKS_MAX} questions are being answered: ask again later")
+        if conversation:
+            await self._check_joinable(conversation)
+        name = conversation or f"{CHANNEL}-{secrets.token_hex(8)}"
+        message = Message(
+            self.customer, name, question, secrets.token_hex(8), channel=CHANNEL, trace=trace
+        )
+        self._asking += 1
+        try:
+            entry = await self._inbox.receive(message)
+            return _answered(name, await self._wait(entry, watch))
+        finally:
+            self._asking -= 1
+
+    async def search(self, query: str, passages: int) -> Sequence[Passage]:
+        """The passages that the agent would find, best first."""
+        if not self.agent.collections:
+            raise DeskRefused(f"agent {self.agent.name!r} has no knowledge to search")
+        return await self._knowledge.search(self.agent.collections, query, passages)
+
+    async def conversation(self, name: str) -> Told:
+        entries = await self._read(name)
+        words = [said for entry in entries if (said := _words(entry)) is not None]
+        state = replay(entry.event for entry in entries)
+        return Told(
+            conversation=name,
+            agent=state.agent,
+            answering=not at_rest(state),
+            left_out=max(0, len(words) - SAID_MAX),
+            said=tuple(words[-SAID_MAX:]),
+        )
+
+    async def _wait(self, message: Entry, watch: Watch) -> list[Entry]:
+        entries: list[Entry] = []
+        try:
+            async with asyncio.timeout(self._wait_s):
+                after = message.position - 1
+                async for each in until_rest(self._found.log, message, after=after):
+                    entries.append(each)
+                    await watch(kind(each.event))
+        except TimeoutError:
+            raise DeskRefused(
+                f"no answer within {lapse(self._wait_s * 1000)}; it is still being worked on:"
+                f" look at conversation {message.conversation!r} later"
+            ) from None
+        return entries
+
+    async def _read(self, name: str) -> list[Entry]:
+        entries = await self._found.log.read(self.customer, token("conversation", name))
+        if not entries:
+            raise DeskRefused(f"there is no conversation {name!r}")
+        return entries
+
+    async def _check_joinable(self, name: str) -> None:
+        """Only what was begun here is joined, and only if its agent may do no more than ours."""
+        started = (await self._read(name))[0].event
+        if not isinstance(started, ConversationStarted) or started.channel != CHANNEL:
+            raise DeskRefused(f"conversation {name!r} was not begun here: ask without one")
+        pinned = await self._found.agents.get(started.digest)
+        if not self._writes and pinned != reading(pinned, {}):
+            raise DeskRefused(
+                f"conversation {name!r} is of an agent that may write: ask without one"
+            )
+
+
+def reading(agent: Agent, specs: Mapping[str, ToolSpec]) -> Agent:
+    """The agent with those of its tools that only read, as far as that is known, and no code."""
+    granted = resolve(agent, specs)
+    grants = {name: each for name, each in granted.grants.items() if each.effect == "read"}
+    tools = tuple(name for name in agent.tools if name in grants)
+    return replace(granted, tools=tools, grants=grants, sandbox="")
+
+
+def _answered(name: str, entries: list[Entry]) -> Answered:
+    given = [entry.event for entry in entries if isinstance(entry.event, ResponseGiven)]
+    if not given:
+        raise DeskRefused(f"no answer: {_why(entries)}; conversation {name!r}")
+    answer = answer_of(entries)
+    return Answered(name, answer.answer, given[-1].outcome, answer.citations)
+
+
+def _why(entries: list[Entry]) -> str:
+    reasons = [why for entry in entries if (why := _ending(entry.event))]
+    return reasons[-1] if reasons else "the turn ended without one"
+
+
+def _words(entry: Entry) -> Words | None:
+    at = entry.at.isoformat()
+    match entry.event:
+        case MessageReceived(text=text, contact=contact):
+            return Words(contact or "contact", text, at)
+        case ResponseGiven(text=text, citations=citations):
+            return Words("agent", text, at, _cited(citations))
+        case event:
+            why = _ending(event)
+            return Words("nobody", f"no answer: {why}", at) if why else None
+
+
+def _ending(event: Event) -> str:
+    """Why a turn ended without an answer; empty for any other step."""
+    match event:
+        case TurnAbandoned(reason=reason, detail=detail):
+            return f"{reason}: {detail}" if detail else reason
+        case TurnCancelled(reason=reason) | ConversationStopped(reason=reason):
+            return reason
+        case _:
+            return ""
+
+
+def _cited(citations: Sequence[Citation]) -> tuple[Cited, ...]:
+    return tuple(Cited(each.document, each.quote) for each in citations)

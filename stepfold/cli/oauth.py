@@ -1,0 +1,301 @@
+"""`stepfold connection`: authorize a connection for a customer, see how it stands, take it back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from msgspec import Struct
+
+from stepfold.app import opened
+from stepfold.cli.exits import CommandRefused
+from stepfold.cli.options import Data, Json
+from stepfold.cli.screen import count, say, say_json, warn
+from stepfold.cli.stdin import lines
+from stepfold.cli.where import existing
+from stepfold.events.names import token
+from stepfold.settings import Settings
+from stepfold.streams.jetstream.sealed import JetStreamSealed
+from stepfold.tools.oauth import OAuthCredentials, Standing
+from stepfold.tools.oauth_errors import NotOurs
+from stepfold.tools.oauth_server import Revoked
+from stepfold.tools.oauth_table import SHARED, Auth, read_auth
+from stepfold.tools.tool import ToolError
+from stepfold.tools.vault import Vault, read_keys
+
+PORT = 8976
+"""Where the browser comes back; it stands in what is registered with the provider."""
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+HEAD_BYTES_MAX, HEAD_S = 16_384, 10.0
+PAGE = (
+    "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"
+    "Referrer-Policy: no-referrer\r\nConnection: close\r\n\r\n{text}\n"
+)
+
+commands = typer.Typer(
+    help="OAuth of connections: authorize one for a customer, see how it stands, take it back.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As in connections/NAME.toml.")]
+Customer = Annotated[
+    str, typer.Option("--customer", metavar="C", help="Whose tokens; none where all share one.")
+]
+
+
+class Ask(Struct, frozen=True):
+    """What `authorize --json` prints first: `back` is where the browser is sent afterwards."""
+
+    url: str
+    back: str
+
+
+@commands.command()
+def authorize(
+    name: Name,
+    *,
+    customer: Customer = "",
+    port: Annotated[
+        int, typer.Option(help="The port on this machine to which the browser comes back.")
+    ] = PORT,
+    paste: Annotated[
+        bool, typer.Option("--paste", help="Paste the address that the browser ends at.")
+    ] = False,
+    within: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait.")] = 600.0,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Print the address at which a person says yes, wait for the answer, and seal the tokens."""
+
+    async def ask() -> Standing:
+        async with _credentials(name, customer, data) as (auth, found):
+            await _authorize(
+                auth, found, customer, port=port, paste=paste, within=within, json=json
+            )
+            return await found.status(customer)
+
+    _say([asyncio.run(ask())], json=json)
+
+
+@commands.command()
+def status(name: Name, *, customer: Customer = "", data: Data = None, json: Json = False) -> None:
+    """How a customer's authorization stands; without --customer, those of all of them."""
+
+    async def look() -> list[Standing]:
+        async with _credentials(name, customer or SHARED, data) as (auth, found):
+            whose = [customer] if customer or auth.holder("") else await found.holders()
+            return [await found.status(each) for each in whose]
+
+    standings = asyncio.run(look())
+    _say(standings, json=json)
+    if not standings and not json:
+        say(f"nobody has authorized {name}: `stepfold connection authorize {name} --customer C`")
+
+
+@commands.command()
+def revoke(name: Name, *, customer: Customer = "", data: Data = None, json: Json = False) -> None:
+    """Have the provider take the tokens back, and forget them here whatever it says."""
+
+    async def take_back() -> Revoked:
+        async with _credentials(name, customer, data) as (_, found):
+            return await found.revoke(customer)
+
+    done = asyncio.run(take_back())
+    if json:
+        say_json(done)
+    elif done.told:
+        say(f"{name}: the provider has taken the tokens back, and they are forgotten here")
+    else:
+        say(f"{name}: forgotten here")
+        warn(f"the provider was not told ({done.reason}): withdraw the access there as well")
+
+
+@commands.command()
+def reseal(*, data: Data = None, json: Json = False) -> None:
+    """Seal all tokens with the first key of STEPFOLD_VAULT_KEY, so that older keys can go."""
+    here = existing(data)
+
+    async def seal() -> int:
+        async with opened(here) as found:
+            return await _vault(JetStreamSealed(found.client), here).reseal()
+
+    done = asyncio.run(seal())
+    if json:
+        say_json({"resealed": done})
+    else:
+        say(f"{count(done, 'sealed value')} sealed again: all are of the first key now")
+
+
+# -- what the commands stand on -----------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _credentials(
+    name: str, customer: str, data: Path | None
+) -> AsyncIterator[tuple[Auth, OAuthCredentials]]:
+    here = existing(data)
+    path = here.folder / "connections" / f"{token('connection', name)}.toml"
+    auth = read_auth(path, os.environ)
+    if auth is None:
+        raise CommandRefused(
+            f'{path}: no table [auth] of a kind that authorizes: kind = "oauth2_code" or'
+            ' "oauth2_client"'
+        )
+    if not auth.holder(customer):
+        raise CommandRefused(
+            f"{name}: each customer authorizes: name one with --customer, or write shared = true"
+            f" under [auth] in {path}"
+        )
+    async with opened(here) as found:
+        credentials = OAuthCredentials(auth, _vault(JetStreamSealed(found.client), here))
+        try:
+            yield auth, credentials
+        finally:
+            await credentials.close()
+
+
+def _vault(store: JetStreamSealed, here: Settings) -> Vault:
+    return Vault(store, read_keys(here.folder, os.environ, make=not here.nats_url))
+
+
+async def _authorize(
+    auth: Auth,
+    found: OAuthCredentials,
+    customer: str,
+    *,
+    port: int,
+    paste: bool,
+    within: float,
+    json: bool,
+) -> None:
+    if auth.kind == "oauth2_client":
+        await found.headers(customer)
+        return
+    back = auth.redirect_url or f"http://127.0.0.1:{port}/callback"
+
+    async def finish(url: str) -> None:
+        await found.authorizing.finish(customer, url)
+
+    async with _answers(back, finish, paste=paste) as answered:
+        ask = Ask(await found.authorizing.begin(customer, back), back)
+        _say_ask(ask, paste=paste, json=json)
+        done, _ = await asyncio.wait([answered], timeout=within)
+        if not done:
+            raise CommandRefused(f"nobody came back within {within:g} s: authorize again")
+        await answered
+
+
+def _say_ask(ask: Ask, *, paste: bool, json: bool) -> None:
+    if json:
+        say_json(ask)
+        return
+    say("Open this in a browser, and say yes:")
+    say(ask.url)
+    if paste:
+        say(f"It ends at {ask.back}…, which may show an error. Paste that whole address here:")
+
+
+def _say(standings: list[Standing], *, json: bool) -> None:
+    for each in standings:
+        if json:
+            say_json(each)
+            continue
+        until = f" until {each.expires_at}" if each.expires_at else ""
+        renewed = ", renewed by itself" if each.renewable else ""
+        whose = f" for {each.customer}" if each.customer else ""
+        why = f": {each.reason}" if each.reason else ""
+        say(f"{each.connection}{whose}: {each.state}{until}{renewed}{why}")
+
+
+# -- how the browser's answer comes here --------------------------------------------------------
+
+Finish = Callable[[str], Awaitable[None]]
+
+
+@asynccontextmanager
+async def _answers(
+    back: str, finish: Finish, *, paste: bool
+) -> AsyncIterator[asyncio.Future[None]]:
+    """What is done once an answer was accepted, and fails once one was refused."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    if paste:
+        reading = asyncio.ensure_future(_pasted(finish))
+        try:
+            yield reading
+        finally:
+            reading.cancel()
+        return
+    where = urlsplit(back)
+    if where.scheme != "http" or where.hostname not in LOOPBACK or where.port is None:
+        raise CommandRefused(f"{back} is not on this machine: use --paste")
+    listener = _Listener(back, finish, done)
+    try:
+        server = await asyncio.start_server(
+            listener.take, where.hostname, where.port, limit=HEAD_BYTES_MAX
+        )
+    except OSError as error:
+        raise CommandRefused(
+            f"the browser cannot come back to {back} ({error.strerror}): end what listens there,"
+            " take another --port that the provider knows, or use --paste"
+        ) from error
+    async with server:
+        yield done
+
+
+async def _pasted(finish: Finish) -> None:
+    async for line in lines():
+        if line.strip():
+            await finish(line.strip())
+            return
+    raise CommandRefused("no address was pasted: authorize again")
+
+
+class _Listener:
+    """Takes the browser that comes back; whatever else knocks is shown out."""
+
+    def __init__(self, back: str, finish: Finish, done: asyncio.Future[None]) -> None:
+        self._back = back
+        self._finish = finish
+        self._done = done
+        self._one = asyncio.Lock()
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(HEAD_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+            async with self._one:
+                await self._answer(head.split(b"\r\n")[0].decode("ascii", "replace"), writer)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            return  # nobody who brings an answer
+        finally:
+            writer.close()
+
+    async def _answer(self, request: str, writer: asyncio.StreamWriter) -> None:
+        method, _, rest = request.partition(" ")
+        path, _, query = rest.rpartition(" ")[0].partition("?")
+        if method != "GET" or path != urlsplit(self._back).path or self._done.done():
+            await _say_page(writer, "404 Not Found", "Nothing is here.")
+            return
+        try:
+            await self._finish(f"{self._back}?{query}")
+        except NotOurs:
+            await _say_page(writer, "400 Bad Request", "This answers nothing that was asked.")
+        except ToolError as error:
+            await _say_page(writer, "400 Bad Request", "Not authorized: see the terminal.")
+            self._done.set_exception(error)
+        else:
+            await _say_page(writer, "200 OK", "Authorized. This window can be closed.")
+            self._done.set_result(None)
+
+
+async def _say_page(writer: asyncio.StreamWriter, status: str, text: str) -> None:
+    writer.write(PAGE.format(status=status, text=text).encode())
+    with suppress(OSError):  # whoever left without reading has brought the answer all the same
+        await writer.drain()
