@@ -18,6 +18,7 @@ from msgspec import Struct
 from stepfold.handlers.approvals import Approvals
 from stepfold.handlers.asking import NO_PRICES, Asker, Files
 from stepfold.handlers.budgets import Keeper
+from stepfold.handlers.code import RunCode
 from stepfold.handlers.decide import Veto
 from stepfold.handlers.generate import Generate
 from stepfold.handlers.generation import Generations
@@ -40,6 +41,7 @@ from stepfold.providers.model import Model
 from stepfold.providers.models import Prices, find
 from stepfold.providers.reranker import Reranker
 from stepfold.providers.scripted import PROVIDER as SCRIPTED
+from stepfold.sandbox.sandbox import Sandbox
 from stepfold.settings import Settings
 from stepfold.settings.hosted import Reachable, missing
 from stepfold.streams import jetstream
@@ -125,7 +127,7 @@ class Opened(Struct, frozen=True):
 
 
 class Parts(Struct, frozen=True):
-    """What a user puts in: knowledge, hooks, tools and models, on top of those that ship."""
+    """What a user puts in: knowledge, hooks, tools, models and sandboxes, on top of what ships."""
 
     knowledge: Knowledge
     models: Mapping[str, Model] = {}
@@ -134,6 +136,7 @@ class Parts(Struct, frozen=True):
     tools: Mapping[str, Tool] = {}
     vetoes: Sequence[Veto] = ()
     observers: Sequence[Observer] = ()
+    sandboxes: Mapping[str, Sandbox] = {}
 
 
 @asynccontextmanager
@@ -265,6 +268,8 @@ def misfit(agent: Agent, parts: Parts) -> str | None:
     for name in agent.tools:
         if name not in parts.tools:
             return _misfit(agent, "tool", name, parts.tools)
+    if agent.sandbox and parts.sandboxes and agent.sandbox not in parts.sandboxes:
+        return _misfit(agent, "sandbox", agent.sandbox, parts.sandboxes)
     return None
 
 
@@ -308,6 +313,7 @@ def workers(
     return {
         "reason.requested": Reason(asker, specs),
         "tool.requested": RunTool(parts.tools, files),
+        "code.requested": RunCode(parts.sandboxes, files),
         "retrieval.requested": Retrieve(parts.knowledge, ranking),
         "generation.requested": Generate(asker),
     }

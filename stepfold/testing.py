@@ -31,6 +31,7 @@ from stepfold.events.values import Passage, Text, ToolCall
 from stepfold.events.wire import decode
 from stepfold.handlers.approvals import Approvals, Waiting
 from stepfold.handlers.asking import Asker, Files
+from stepfold.handlers.code import RunCode
 from stepfold.handlers.decide import Veto, decide
 from stepfold.handlers.generate import Generate
 from stepfold.handlers.reason import Reason
@@ -49,6 +50,7 @@ from stepfold.projections.conversation import Conversation, evolve, replay
 from stepfold.providers.model import Model, Reply
 from stepfold.providers.scripted import ScriptedModel
 from stepfold.routing import Routes, encode_routes
+from stepfold.sandbox.sandbox import Sandbox
 from stepfold.streams.log import LogConflict
 from stepfold.streams.memory import MemoryAgents, MemoryFiles, MemoryLog, MemoryShelf, MemoryTimers
 from stepfold.tools.tool import Tool
@@ -210,6 +212,7 @@ class Arrangement:
         knowledge: Knowledge | None = None,
         vetoes: Sequence[Veto] = (),
         log: MemoryLog | None = None,
+        sandboxes: Mapping[str, Sandbox] | None = None,
     ) -> None:
         self.clock = Clock()
         self.log = log or MemoryLog(self.clock)
@@ -227,6 +230,7 @@ class Arrangement:
             models={"scripted": self.model, **(models or {})},
             tools=tools,
             files=self.files,
+            sandboxes=sandboxes,
             knowledge=knowledge or Passages(collections=()),
         )
         self._vetoes = vetoes
@@ -385,6 +389,7 @@ def workers_of(
     tools: Iterable[Tool] = (),
     knowledge: Knowledge | None = None,
     files: Files | None = None,
+    sandboxes: Mapping[str, Sandbox] | None = None,
 ) -> Mapping[str, Worker]:
     """The worker of each kind of request."""
     by_name = {tool.spec.name: tool for tool in tools}
@@ -392,6 +397,7 @@ def workers_of(
     return {
         "reason.requested": Reason(asker, {name: tool.spec for name, tool in by_name.items()}),
         "tool.requested": RunTool(by_name, files),
+        "code.requested": RunCode(sandboxes or {}, files),
         "retrieval.requested": Retrieve(knowledge or Passages(collections=())),
         "generation.requested": Generate(asker),
     }

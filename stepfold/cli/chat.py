@@ -13,8 +13,17 @@ from msgspec import Struct
 from stepfold import settings
 from stepfold.app import Opened, Parts, opened, working
 from stepfold.cli import stdin
+from stepfold.cli.equipping import equipped, isolation
 from stepfold.cli.exits import CommandRefused
-from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script, Traceparent
+from stepfold.cli.options import (
+    AgentFile,
+    Data,
+    HooksModule,
+    Json,
+    Script,
+    ToolFiles,
+    Traceparent,
+)
 from stepfold.cli.screen import count, is_interactive, lapse, paragraph, price, say, say_json
 from stepfold.cli.tables import NO_ROUTE
 from stepfold.cli.turn import answer_of, say_answer, until_rest
@@ -45,41 +54,52 @@ class Talk(Struct, frozen=True):
         )
 
 
+class Given(Struct, frozen=True):
+    """What the command line brings; `brought` says that it is for workers of its own."""
+
+    agent: Path | None
+    script: Path | None
+    tools: tuple[Path, ...]
+    brought: bool
+
+
 def chat(
     *,
     data: Data = None,
     agent: AgentFile = None,
     script: Script = None,
     hooks: HooksModule = None,
+    tools: ToolFiles = None,
     traceparent: Traceparent = "",
     json: Json = False,
 ) -> None:
     """Talk to an agent; Ctrl-D ends it. Where nobody serves the log, it brings its own workers."""
     here = settings.read(folder=data)
     parts = parts_of(here, script, hooks)
-    brought = bool(script or hooks)
-    asyncio.run(_chat(here, parts, agent, script, traceparent, brought=brought, json=json))
+    brought = bool(script or hooks or tools)
+    given = Given(agent, script, tuple(tools or ()), brought)
+    asyncio.run(_chat(here, parts, given, traceparent, json=json))
 
 
 async def _chat(
     here: Settings,
     parts: Parts,
-    agent: Path | None,
-    script: Path | None,
+    given: Given,
     traceparent: str,
     *,
-    brought: bool,
     json: bool,
 ) -> None:
     async with opened(here) as found, AsyncExitStack() as stack:
         served = LANES.keys() <= await found.served()
-        if served and brought:
+        if served and given.brought:
             raise CommandRefused(
                 "workers serve this log, and they answer with what they were started with: stop"
-                " them, or leave out --script and --hooks"
+                " them, or leave out --script, --hooks and --tools"
             )
-        chosen = await choose_agent(found, parts, agent, script)
+        parts = await stack.enter_async_context(equipped(found, here, parts, given.tools))
+        chosen = await choose_agent(found, parts, given.agent, given.script)
         if not served:
+            await isolation(chosen, parts)
             await stack.enter_async_context(working(found, parts))
         talk = Talk(await found.inbox(chosen), secrets.token_hex(4), traceparent)
         if is_interactive() and not json:

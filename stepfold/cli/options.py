@@ -48,6 +48,14 @@ HooksModule = Annotated[
         help="A Python module with any of TOOLS, MODELS, VETOES, OBSERVERS.",
     ),
 ]
+ToolFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--tools",
+        metavar="PATH",
+        help="A .py or .toml file, or a folder of them, beside DIR/tools; may be repeated.",
+    ),
+]
 Traceparent = Annotated[
     str,
     typer.Option(

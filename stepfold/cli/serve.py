@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import Struct
 
 from stepfold import __version__, settings
 from stepfold.app import EVERYTHING, TOLD, VIEWS, Opened, Parts, opened, working
+from stepfold.cli.equipping import equipped, isolation
 from stepfold.cli.exits import STOPPED, hide_password, text
-from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script
+from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script, ToolFiles
 from stepfold.cli.screen import paragraph, say, say_json, warn
 from stepfold.cli.stop import Stop
 from stepfold.cli.tables import apply, unrouted
@@ -23,6 +25,18 @@ from stepfold.cli.workers import choose_agent, parts_of, told_knowledge
 from stepfold.policy.agent import Agent
 from stepfold.routing import Routes
 from stepfold.settings import Settings
+
+
+class Wanted(Struct, frozen=True):
+    """What the command line asks for."""
+
+    roles: tuple[str, ...]
+    agent: Path | None
+    script: Path | None
+    tools: tuple[Path, ...]
+    table: Routes | None
+    told: Watched
+
 
 DECIDES = "agent"
 """The role that is handed the messages, and asks a model first."""
@@ -38,6 +52,7 @@ def serve(
     agent: AgentFile = None,
     script: Script = None,
     hooks: HooksModule = None,
+    tools: ToolFiles = None,
     routes: Annotated[
         Path | None,
         typer.Option(
@@ -70,7 +85,8 @@ def serve(
     parts = parts_of(here, script, hooks)
     table = settings.read_routes(routes) if routes else None
     told = watched(traces, metrics)
-    asyncio.run(_serve(here, parts, roles, agent, script, table, told, json=json))
+    wanted = Wanted(roles, agent, script, tuple(tools or ()), table, told)
+    asyncio.run(_serve(here, parts, wanted, json=json))
 
 
 def _roles(only: str | None) -> tuple[str, ...]:
@@ -87,23 +103,24 @@ def _roles(only: str | None) -> tuple[str, ...]:
 async def _serve(
     here: Settings,
     parts: Parts,
-    roles: tuple[str, ...],
-    agent: Path | None,
-    script: Path | None,
-    table: Routes | None,
-    told: Watched,
+    wanted: Wanted,
     *,
     json: bool,
 ) -> None:
+    roles = wanted.roles
     stop = Stop(lambda: warn("finishing what is in hand; once more stops at once"))
     try:
         async with opened(here) as found, AsyncExitStack() as stack:
-            if table is not None:
-                await apply(found, table)
-            chosen = await choose_agent(found, parts, agent, script)
+            if wanted.table is not None:
+                await apply(found, wanted.table)
+            parts = await stack.enter_async_context(
+                equipped(found, here, parts, wanted.tools, roles=roles)
+            )
+            chosen = await choose_agent(found, parts, wanted.agent, wanted.script)
+            await isolation(chosen, parts)
             if DECIDES in roles and (why := await unrouted(found, chosen)):
                 warn(why)
-            where = await stack.enter_async_context(watching(found, told))
+            where = await stack.enter_async_context(watching(found, wanted.told))
             ends = [asyncio.create_task(stop.asked())]
             if VIEWS in roles:
                 alone = roles == (VIEWS,)
@@ -112,6 +129,8 @@ async def _serve(
                 roles = roles if views is not None else _without(VIEWS, roles)
             if working_roles := _without(VIEWS, roles):
                 await stack.enter_async_context(working(found, parts, roles=working_roles))
+            if parts.tools:
+                where = {"tools": ", ".join(sorted(parts.tools)), **where}
             _say(found, here, roles, chosen, where, json=json)
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for each in done:

@@ -161,7 +161,7 @@ def test_it_says_what_it_serves_where_and_what_is_missing(tmp_path: Path) -> Non
         lines = [first_line(process) for _ in range(6)]
 
     said = "".join(lines)
-    assert "agent, reason, tool, retrieve, generate, timer, views" in said
+    assert "agent, reason, tool, sandbox, retrieve, generate, timer, views" in said
     assert "nats://127.0.0.1:" in said
     assert "default is empty: stepfold knowledge add PATH" in said
 
