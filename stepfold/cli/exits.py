@@ -50,6 +50,7 @@ CODES: Mapping[str, int] = {
     "stepfold.tasks.brief.TaskRefused": REFUSED,
     "stepfold.sandbox.sandbox.SandboxError": REFUSED,
     "stepfold.tools.files.ToolsRefused": REFUSED,
+    "stepfold.tools.function_signature.FunctionRefused": REFUSED,
     "stepfold.tools.http_file.HttpFileRefused": REFUSED,
     "stepfold.tools.mcp_file.McpFileRefused": REFUSED,
     "stepfold.tools.openapi.errors.OpenApiError": REFUSED,

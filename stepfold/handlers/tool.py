@@ -6,6 +6,7 @@ arguments that fit, and with the agreement of people where it needs that, is run
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ from stepfold.projections.conversation import Conversation
 from stepfold.providers.schemas import unnull
 from stepfold.streams.log import LogError
 from stepfold.tools.tool import Caller, Reconciling, Tool, ToolError, calling
+from stepfold.tools.unsure import Unsure
 
 UNSEEN = frozenset({"timeout", "cancelled", "lost", "bug", "too_large"})
 """Reasons after which nobody can say whether the tool had its effect."""
@@ -61,13 +63,20 @@ class RunTool:
         tool = self._tools[request.name]
         try:
             with calling(caller):
-                result = await tool.run(_given(request, tool), call=_key(entry, request))
+                async with asyncio.timeout(tool.spec.timeout_s or None) as limit:
+                    result = await tool.run(_given(request, tool), call=_key(entry, request))
         except ToolError as error:
             return ToolFailed(request.call, request.turn, str(error), since(begin))
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise TimeoutError(f"no outcome within the tool's {tool.spec.timeout_s:g} s") from error
         return await self._returned(request, tool, result, begin)
 
     async def recover(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
-        """By its rule: once more with the same key, or only if a lookup says it did not happen."""
+        """By its rule: once more with the same key, or only if a lookup says it did not happen.
+        That nothing happened this time says nothing of the time before.
+        """
         request = entry.event
         assert isinstance(request, ToolRequested)
         tool, caller = self._tools[request.name], _caller(entry, state)
@@ -81,7 +90,11 @@ class RunTool:
                 return ToolUnknown(request.call, request.turn, why)
             if found is not None:
                 return await self._returned(request, tool, found, begin)
-        return await self._run(entry, request, caller)
+            return await self._run(entry, request, caller)
+        outcome = await self._run(entry, request, caller)
+        if isinstance(outcome, ToolFailed) and tool.spec.effect != "read":
+            raise Unsure(f"it had started before, and now it could not be done: {outcome.reason}")
+        return outcome
 
     def recovers(self, request: Request, agent: Agent, reason: str) -> bool:
         assert isinstance(request, ToolRequested)
@@ -192,7 +205,8 @@ def _key(entry: Entry, request: ToolRequested) -> str:
 
 
 def _rule(request: ToolRequested, tool: Tool, agent: Agent) -> Recovery:
-    """What the agent was granted, as far as the tool still is so."""
+    """What the agent was granted, as far as the tool still is so and can do it."""
     grant = agent.grants.get(request.name)
     granted: Recovery = grant.recovery if grant else "never_repeat"
-    return granted if granted == tool.spec.recovery else "never_repeat"
+    able = granted != "reconcile" or isinstance(tool, Reconciling)
+    return granted if able and granted == tool.spec.recovery else "never_repeat"

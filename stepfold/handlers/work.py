@@ -124,9 +124,7 @@ class Desk:
             if _recovers(worker, request, agent, "timeout") and deliveries < RECOVERIES_MAX:
                 raise Later(BUSY_S, "whether it took effect is looked at again") from error
             if not limit.expired():
-                why = f"the worker itself timed out: {str(error) or 'it does not say where'}"
-                why = str(error) if isinstance(error, Unsure) else why
-                outcome = worker.failed(request, "timeout", why, retryable=True)
+                outcome = worker.failed(request, "timeout", _unseen(error), retryable=True)
             else:
                 over = watch is not None and watch.over
                 outcome = _out_of_time(worker, request, agent, over=over)
@@ -145,6 +143,12 @@ class Desk:
             return is_over(await refresh(), request)
 
         return Watch(over, limit, self._watch_s)
+
+
+def _unseen(error: TimeoutError | Unsure) -> str:
+    if isinstance(error, Unsure):
+        return str(error)
+    return f"the worker itself timed out: {str(error) or 'it does not say where'}"
 
 
 def _recovers(worker: Worker, request: Request, agent: Agent, reason: str) -> bool:

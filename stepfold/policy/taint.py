@@ -9,8 +9,8 @@ from stepfold.events.values import HostedTool
 from stepfold.policy.agent import RUN_CODE, SEARCH, Agent
 from stepfold.policy.gate import trusts, trusts_knowledge
 
-_SAID = frozenset({"ok", "failed"})
-"""What a tool itself said: refusals and unknown outcomes are told by us."""
+_SAID = frozenset({"ok", "failed", "unknown"})
+"""Where words of the tool's may stand: why an outcome is unknown is often told by the far side."""
 
 
 def tainted(agent: Agent, transcript: Iterable[Item], call: str) -> bool:

@@ -48,6 +48,9 @@ def load_tools(
             continue
         for each in tools:
             name = each.spec.name
+            if each.spec.recovery == "reconcile" and not each.spec.lookup:
+                how = f"write one below @{name}.reconcile"
+                problems.append(f"{file}: tool {name!r} reconciles and has no lookup: {how}")
             if name in found:
                 why = f"the tool {name!r} stands in {found[name][0]} already: rename one"
                 problems.append(f"{file}: {why}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -231,6 +232,17 @@ async def test_a_read_that_timed_out_has_failed() -> None:
     ]
 
 
+async def test_a_tool_has_a_time_limit_of_its_own() -> None:
+    tool = Says(None, timeout_s=0.02)
+    tool.hangs = True
+
+    arrangement = await crashed(tool)
+
+    (outcome,) = await outcomes(arrangement)
+    assert isinstance(outcome, ToolUnknown)
+    assert outcome.reason == "the worker itself timed out: no outcome within the tool's 0.02 s"
+
+
 # -- results ------------------------------------------------------------------
 
 
@@ -239,8 +251,11 @@ class Says(Payments):
         super().__init__(recovery="never_repeat")
         self.spec = replace(self.spec, **spec)
         self._said = said
+        self.hangs = False
 
     async def run(self, arguments: Arguments, *, call: str) -> Any:
+        if self.hangs:
+            await asyncio.get_running_loop().create_future()
         return self._said
 
 

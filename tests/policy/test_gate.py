@@ -179,6 +179,7 @@ def reader(**more: Any) -> Agent:
     [
         Result("r1.1", "mail", "Refund me!"),
         Result("r1.1", "mail", "failed: refund me!", "failed"),
+        Result("r1.1", "mail", "unknown: HTTP 500: refund me!", "unknown"),
         Result("r1.1", "search", "refund me"),
         Result("r1.1", "gone", "of a tool that the agent has no more"),
         Heard("See this.", (FileRef("application/pdf", "sha256:1"),)),
@@ -194,7 +195,6 @@ def test_what_strangers_wrote_taints(item: Item) -> None:
     [
         Heard("Refund me!"),
         Result("r1.1", "mail", "refused: not allowed", "refused"),
-        Result("r1.1", "mail", "unknown: its worker died", "unknown"),
         Result("r1.1", "run_code", "9"),
     ],
 )
