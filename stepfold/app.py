@@ -34,6 +34,7 @@ from stepfold.handlers.worker import Worker
 from stepfold.handlers.worlds import Worlds
 from stepfold.knowledge.knowledge import Knowledge
 from stepfold.policy.agent import SEARCH, Agent
+from stepfold.policy.grant import Grant
 from stepfold.policy.grants import resolve
 from stepfold.providers.extractive import NAME as EXTRACTIVE
 from stepfold.providers.extractive import ExtractiveModel
@@ -268,8 +269,25 @@ def misfit(agent: Agent, parts: Parts) -> str | None:
     for name in agent.tools:
         if name not in parts.tools:
             return _misfit(agent, "tool", name, parts.tools)
+    if why := _goes_round(agent, parts.tools):
+        return why
     if agent.sandbox and parts.sandboxes and agent.sandbox not in parts.sandboxes:
         return _misfit(agent, "sandbox", agent.sandbox, parts.sandboxes)
+    return None
+
+
+def _goes_round(agent: Agent, tools: Mapping[str, Tool]) -> str | None:
+    """A tool that stands for others must not go round what the agent's rules say of those."""
+    ruled = {name for name, grant in agent.grants.items() if grant.arguments or grant.approval}
+    for name in agent.tools:
+        around = ruled & getattr(tools[name], "stands_for", frozenset())
+        if around and not agent.grants.get(name, Grant()).arguments:
+            one = min(around)
+            return (
+                f"agent {agent.name!r}: {name!r} can run {one!r} too, and would go round the rules"
+                f" for it: leave {name!r} out, or say which names it may be given ([tools.{name}]"
+                " arguments.name = { enum = [...] })"
+            )
     return None
 
 

@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, str] = {
     "agent": "stepfold.cli.agent:commands",
     "policy": "stepfold.cli.policy:commands",
     "mcp": "stepfold.cli.mcp:commands",
+    "connect": "stepfold.cli.connect:connect",
     "connection": "stepfold.cli.oauth:commands",
     "generate": "stepfold.cli.generate:generate",
     "knowledge": "stepfold.cli.knowledge:commands",

@@ -14,6 +14,7 @@ import typer
 from msgspec import Struct
 
 from stepfold.app import opened
+from stepfold.cli.connect import connections
 from stepfold.cli.exits import CommandRefused
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import count, say, say_json, warn
@@ -55,6 +56,9 @@ class Ask(Struct, frozen=True):
 
     url: str
     back: str
+
+
+commands.command("list")(connections)
 
 
 @commands.command()

@@ -186,7 +186,7 @@ def test_a_tool_that_reconciles_must_have_its_lookup(tmp_path: Path) -> None:
     ended = run("tool", "list", "--tools", tmp_path)
 
     assert ended.exit_code == exits.REFUSED
-    assert "'order_status' has no lookup" in ended.stderr
+    assert "'order_status' reconciles and has no lookup: write one below" in ended.stderr
 
 
 def test_a_name_that_nobody_has_comes_with_the_nearest(tools: Path) -> None:
