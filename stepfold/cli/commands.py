@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, str] = {
     "policy": "stepfold.cli.policy:commands",
     "mcp": "stepfold.cli.mcp:commands",
     "connect": "stepfold.cli.connect:connect",
+    "sandbox": "stepfold.cli.sandbox:commands",
     "connection": "stepfold.cli.oauth:commands",
     "generate": "stepfold.cli.generate:generate",
     "knowledge": "stepfold.cli.knowledge:commands",
