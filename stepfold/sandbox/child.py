@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -80,8 +81,11 @@ class Child:
             await asyncio.sleep(LOOK_S)
 
     async def end(self) -> None:
-        """Kill it, if it runs, and let go of its pipes."""
-        self._popen.kill()
+        """Kill it and its group, if it runs, and let go of its pipes. The group: what it has just
+        started may not yet have heard with whom it is to die.
+        """
+        if self.runs():
+            os.killpg(self.pid, signal.SIGKILL)
         for pipe in self._pipes():
             pipe.close()
         last = time.monotonic() + END_S

@@ -133,7 +133,7 @@ class MontySandbox:
                 await running
 
     async def _fed(self, code: Code, folder: Path, printed: _Printed) -> Any:
-        limits = code.limits
+        limits, calls = code.limits, _Calls(code)
         pool = await self._opened()
         try:
             with MountDir(
@@ -149,7 +149,7 @@ class MontySandbox:
                         code.text,
                         print_callback=printed,
                         mount=mount,
-                        external_lookup=dict(_callables(code)),
+                        external_lookup=calls.named(),
                     )
             return plain(value, bytes_max=limits.output_bytes)
         except MontyCrashedError as error:
@@ -159,6 +159,8 @@ class MontySandbox:
             raise _failed(error, printed) from error
         except TooLarge as error:
             raise _Stopped("output", str(error)) from error
+        finally:
+            calls.end()
 
 
 class _Printed:
@@ -211,22 +213,37 @@ def _outcome(text: str, otherwise: Outcome) -> Outcome:
 # -- functions ----------------------------------------------------------------------------------
 
 
-def _callables(code: Code) -> Iterator[tuple[str, Function]]:
-    for name, function in code.functions.items():
-        yield name, _called(function, code.limits.output_bytes)
+class _Calls:
+    """The functions of one run. Only JSON goes in and out; what went wrong is told in words, never
+    as an object. Monty does not end a call whose code is gone, so they are ended here.
+    """
 
+    def __init__(self, code: Code) -> None:
+        self._functions = code.functions
+        self._bytes_max = code.limits.output_bytes
+        self._under_way: set[asyncio.Task[Any]] = set()
 
-def _called(function: Function, bytes_max: int) -> Function:
-    async def call(*positional: Any, **named: Any) -> Any:
-        """Only JSON goes in and out; what went wrong is told in words, never as an object."""
-        try:
-            given = plain([positional, named], bytes_max=bytes_max)
-            returned = await function(*given[0], **given[1])
-            return msgspec.to_builtins(returned)
-        except Exception as error:  # noqa: BLE001 (whatever it is, the code must hear of it)
-            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+    def named(self) -> dict[str, Function]:
+        return {name: self._called(function) for name, function in self._functions.items()}
 
-    return call
+    def end(self) -> None:
+        for task in self._under_way:
+            task.cancel()
+
+    def _called(self, function: Function) -> Function:
+        async def call(*positional: Any, **named: Any) -> Any:
+            task = asyncio.current_task()
+            assert task is not None
+            self._under_way.add(task)
+            try:
+                given = plain([positional, named], bytes_max=self._bytes_max)
+                return msgspec.to_builtins(await function(*given[0], **given[1]))
+            except Exception as error:  # noqa: BLE001  (whatever it is, the code must hear of it)
+                raise RuntimeError(f"{type(error).__name__}: {error}") from None
+            finally:
+                self._under_way.discard(task)
+
+        return call
 
 
 # -- files --------------------------------------------------------------------------------------

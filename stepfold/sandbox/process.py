@@ -77,6 +77,8 @@ class ProcessSandbox:
         if self._tried:
             return ""
         reason = _unmet() or await self._try()
+        if reason:
+            await self._warm.close()
         self._tried = not reason
         return reason
 
