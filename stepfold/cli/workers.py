@@ -93,6 +93,8 @@ async def choose_agent(
         chosen = await _appoint(found, parts, replace(HELP_DESK, models=(SCRIPTED,)))
     else:
         chosen = await found.appointed()
+        if misfit(chosen, parts) is None and granted(chosen, parts) != chosen:
+            chosen = await _appoint(found, parts, chosen)  # its tools are others than they were
     return chosen
 
 

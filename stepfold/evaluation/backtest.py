@@ -114,8 +114,10 @@ class Backtest:
 
     def _want(self, entry: Entry, state: Conversation, one: _Open) -> None:
         agent = self._with_effects(state.digest)
-        asks = who(state, World(entry.customer, conversation=entry.conversation))
-        calls = state.turn.wanted if state.turn else ()
+        if state.turn is None:
+            return
+        asks = who(state.turn, World(entry.customer, conversation=entry.conversation))
+        calls = state.turn.wanted
         pinned = self._versions.get(state.digest)
         for call in calls:
             verdict, reason = judge(agent, state, call, asks, pinned)
@@ -175,7 +177,7 @@ def judge(
     spared = pinned is not None and call.name in offered(pinned) and call.name not in turn.offered
     if spared and call.name not in shown(agent, NO_MONEY):
         return "refused", "the budget was nearly used up: only tools that read were offered"
-    rule = rule_for(agent, state, call.call, call.name, call.arguments, asks)
+    rule = rule_for(agent, turn, call.name, call.arguments, asks)
     return ("approval", rule[1]) if rule else ("allowed", "")
 
 

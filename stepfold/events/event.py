@@ -120,13 +120,14 @@ class ReasonFailed(_Event, frozen=True, tag="reason.failed/1"):
 
 
 class ToolRequested(_Event, frozen=True, tag="tool.requested/1"):
-    """A tool is to run. `approval` is the digest of the call that people agreed to."""
+    """A tool is to run, for this `contact`. `approval` is the digest that people agreed to."""
 
     call: str
     turn: int
     name: str
     arguments: Arguments
     approval: str = ""
+    contact: str = ""
 
 
 class ToolStarted(_Event, frozen=True, tag="tool.started/1"):

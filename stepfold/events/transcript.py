@@ -7,14 +7,20 @@ and says so where no outcome was seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
-from stepfold.events.values import FileRef, Part, Passage, State, Text, ToolCall
+from stepfold.events.values import FileRef, HostedTool, Part, Passage, State, Text, ToolCall
 
 Status = Literal["ok", "failed", "refused", "unknown", "cancelled"]
+FILE, HOSTED, CONTACT = "~file", "~hosted", "~contact:"
+"""Sources of text that are no tools: what was attached, what a provider's own tools found, and what
+the contact wrote whose name follows.
+"""
+_TOLD: frozenset[Status] = frozenset({"ok", "failed", "unknown"})
+"""Where words of a tool's may stand: why an outcome is unknown is often told by the far side."""
 NO_OUTCOME = "cancelled: the turn ended before an outcome of this call was seen"
 
 
@@ -65,6 +71,32 @@ class Result(Struct, frozen=True):
 
 
 Item = Heard | Thought | Result
+
+
+def sources(items: Iterable[Item]) -> frozenset[str]:
+    """Whose words these are, beside the model's own and ours."""
+    return frozenset(source for item in items for source in _sources(item))
+
+
+def _sources(item: Item) -> Iterator[str]:
+    match item:
+        case Heard():
+            yield CONTACT + item.contact
+            if item.files:
+                yield FILE
+        case Thought():
+            if any(_found_elsewhere(part) for part in item.parts):
+                yield HOSTED
+        case Result():
+            if item.status in _TOLD:
+                yield item.name
+
+
+def _found_elsewhere(part: Part) -> bool:
+    """Did the provider itself bring it? A source that it names is none of our documents."""
+    if isinstance(part, Text):
+        return any(not citation.digest for citation in part.citations)
+    return isinstance(part, HostedTool)
 
 
 def files_of(transcript: Sequence[Item]) -> Iterator[FileRef]:

@@ -20,6 +20,7 @@ from stepfold.events.event import (
     ToolOutcome,
 )
 from stepfold.handlers.states import Known, States
+from stepfold.policy.gate import Who, digest_of_call
 from stepfold.projections.conversation import Agreement
 from stepfold.streams.log import Log, LogConflict
 
@@ -51,10 +52,12 @@ class Approvals:
         """The calls of one conversation that people are asked about now."""
         known = await self._states.refresh(customer, conversation)
         turn, now = known.state.turn, self._clock()
+        if turn is None or known.state.stopped:
+            return ()
         return tuple(
             Waiting(customer, conversation, due, turn.agreements[call])
             for call, due in known.waits.items()
-            if turn is not None and due > now
+            if due > now
         )
 
     async def grant(
@@ -88,14 +91,18 @@ class Approvals:
         say: Callable[[ApprovalRequested], ApprovalGranted | ApprovalDenied],
     ) -> Entry:
         where = f"call {call} of conversation {'/'.join(key)}"
+        person = " ".join(person.split())
         if not person:
             raise ApprovalRefused(f"{where}: nobody says who agrees: name the person")
         for _ in range(RACES_MAX):
             known = await self._states.refresh(*key)
             agreement = await self._asked(known, key, call, where)
-            self._refuse(known, agreement, digest, person, where)
             request = agreement.request
             event = say(request)
+            self._refuse(known, agreement, digest, where)
+            if isinstance(event, ApprovalGranted):
+                _refuse_twice(agreement, person, where)
+            event = replace(event, person=person)
             draft = first(*key, event, by=f"person:{person}", key=f"{call}.{person}")
             if known.cause is not None:
                 draft = replace(draft, trace=known.cause.trace)
@@ -122,10 +129,17 @@ class Approvals:
             raise ApprovalRefused(f"{where}: it is over; see `stepfold show {'/'.join(key)}`")
         raise ApprovalRefused(f"{where}: its turn is over, so nothing waits for it")
 
-    def _refuse(
-        self, known: Known, agreement: Agreement, digest: str, person: str, where: str
-    ) -> None:
+    def _refuse(self, known: Known, agreement: Agreement, digest: str, where: str) -> None:
         request = agreement.request
+        turn, last = known.state.turn, known.last
+        assert turn is not None
+        assert last is not None
+        asks = Who(last.customer, turn.contact, last.conversation)
+        if digest_of_call(asks, request.call, request.name, request.arguments) != request.digest:
+            raise ApprovalRefused(
+                f"{where}: its digest is of another call than the one it shows: somebody has"
+                " tampered with the log; nothing was recorded"
+            )
         if digest != request.digest:
             raise ApprovalRefused(
                 f"{where}: you mean the call {digest or '(none)'}, and {request.digest} is what"
@@ -138,7 +152,9 @@ class Approvals:
         due = known.waits.get(request.call)
         if due is None or self._clock() >= due:
             raise ApprovalRefused(f"{where}: too late, {request.expires_s:g} s were given for it")
-        if person in agreement.people:
-            raise ApprovalRefused(
-                f"{where}: {person} approved it already, and {request.people} different people must"
-            )
+
+
+def _refuse_twice(agreement: Agreement, person: str, where: str) -> None:
+    if person in agreement.people:
+        must = f"{agreement.request.people} different people must"
+        raise ApprovalRefused(f"{where}: {person} approved it already, and {must}")

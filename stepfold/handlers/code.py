@@ -12,11 +12,18 @@ from pathlib import PurePosixPath
 from msgspec.structs import replace
 
 from stepfold.events.envelope import Entry
-from stepfold.events.event import CodeRequested, Event, Request, ToolFailed, ToolReturned
+from stepfold.events.event import (
+    CodeRequested,
+    Event,
+    Request,
+    ToolFailed,
+    ToolRefused,
+    ToolReturned,
+)
 from stepfold.events.values import FileRef
 from stepfold.handlers.asking import Files
 from stepfold.handlers.worker import since
-from stepfold.policy.agent import Agent
+from stepfold.policy.agent import RUN_CODE, Agent, offered
 from stepfold.projections.conversation import Conversation
 from stepfold.sandbox.sandbox import Code, Limits, Ran, Sandbox, SandboxError, is_safe
 from stepfold.streams.log import FileMissing, FileRefused
@@ -60,6 +67,9 @@ class RunCode:
     def forbid(self, entry: Entry, state: Conversation, agent: Agent) -> Event | None:
         request = entry.event
         assert isinstance(request, CodeRequested)
+        if RUN_CODE not in offered(agent) or request.sandbox != agent.sandbox:
+            why = f"agent {agent.name!r} runs no code in the sandbox {request.sandbox!r}"
+            return ToolRefused(request.call, request.turn, RUN_CODE, why)
         if request.sandbox in self._sandboxes:
             return None
         known = ", ".join(sorted(self._sandboxes)) or "none"

@@ -37,7 +37,7 @@ from stepfold.events.event import (
     TurnAbandoned,
     TurnCancelled,
 )
-from stepfold.events.transcript import Heard, files_of
+from stepfold.events.transcript import files_of
 from stepfold.events.values import (
     Arguments,
     Choice,
@@ -209,12 +209,12 @@ def _request(agent: Agent, state: Conversation, turn: Turn, world: World) -> Ite
         if call.call in turn.settled or call.call in state.open:
             continue
         agreement = turn.agreements.get(call.call)
-        why = _forbidden(agent, state, turn, call, index, world)
+        why = _forbidden(agent, turn, call, index, world)
         if why is None and agreement is not None:
             why = agreement.refused or None
         if why is not None:
             yield ToolRefused(call.call, turn.number, call.name, why)
-        elif agreement is None and (asked := _approval(agent, state, turn, call, world)):
+        elif agreement is None and (asked := _approval(agent, turn, call, world)):
             yield asked
         elif agreement is None or agreement.complete:
             yield _requested(agent, state, turn, call, agreement)
@@ -225,9 +225,10 @@ def _requested(
 ) -> Event:
     if call.name in agent.tools:
         agreed = agreement.request.digest if agreement else ""
-        return ToolRequested(call.call, turn.number, call.name, call.arguments, agreed)
+        contact = turn.contact if agent.grants else ""
+        return ToolRequested(call.call, turn.number, call.name, call.arguments, agreed, contact)
     if call.name == RUN_CODE:
-        files = tuple(files_of(state.transcript))
+        files = tuple(files_of(state.transcript))[-CODE_FILES_MAX:]
         return CodeRequested(call.call, turn.number, call.arguments["code"], agent.sandbox, files)
     return RetrievalRequested(
         call=call.call,
@@ -238,9 +239,7 @@ def _requested(
     )
 
 
-def _forbidden(
-    agent: Agent, state: Conversation, turn: Turn, call: ToolCall, index: int, world: World
-) -> str | None:
+def _forbidden(agent: Agent, turn: Turn, call: ToolCall, index: int, world: World) -> str | None:
     permitted = tuple(name for name in offered(agent) if name in turn.offered)
     if call.name not in permitted:
         known = ", ".join(permitted) or "none"
@@ -251,10 +250,13 @@ def _forbidden(
     if needs is not None:
         name, what = needs
         given = call.arguments.get(name)
-        return None if given and isinstance(given, str) else f"{call.name} needs {what}"
-    return why_not(agent, call.name, call.arguments, who(state, world))
+        if not given or not isinstance(given, str):
+            return f"{call.name} needs {what}"
+    return why_not(agent, call.name, call.arguments, who(turn, world))
 
 
+CODE_FILES_MAX = 32
+"""So many of the conversation's last files lie in the folder of code that runs."""
 NEEDS = {
     SEARCH: ("query", 'an argument "query" with the words to search for'),
     RUN_CODE: ("code", 'an argument "code" with the Python to run'),
@@ -262,11 +264,9 @@ NEEDS = {
 """What the calls that are ours must have."""
 
 
-def _approval(
-    agent: Agent, state: Conversation, turn: Turn, call: ToolCall, world: World
-) -> ApprovalRequested | None:
+def _approval(agent: Agent, turn: Turn, call: ToolCall, world: World) -> ApprovalRequested | None:
     """The question to people, where this call needs their agreement."""
-    rule = rule_for(agent, state, call.call, call.name, call.arguments, who(state, world))
+    rule = rule_for(agent, turn, call.name, call.arguments, who(turn, world))
     if rule is None:
         return None
     approval, why = rule
@@ -275,7 +275,7 @@ def _approval(
         turn=turn.number,
         name=call.name,
         arguments=call.arguments,
-        digest=digest_of_call(who(state, world), call.call, call.name, call.arguments),
+        digest=digest_of_call(who(turn, world), call.call, call.name, call.arguments),
         reason=why,
         expires_s=approval.expires_s,
         people=approval.people,
@@ -283,21 +283,16 @@ def _approval(
 
 
 def rule_for(
-    agent: Agent, state: Conversation, call: str, name: str, arguments: Arguments, asks: Who
+    agent: Agent, turn: Turn, name: str, arguments: Arguments, asks: Who
 ) -> tuple[Approval, str] | None:
-    """Who must agree to a call, and why; None = nobody."""
-    grant = agent.grants.get(name)
-    if grant is None:
-        return None
-    matters = grant.effect != "read" and not grant.safe
-    strange = matters and tainted(agent, state.transcript, call)
+    """Who must agree to a call that is wanted in this turn, and why; None = nobody."""
+    strange = tainted(agent, turn.read, turn.contact)
     return approval_for(agent, name, arguments, asks, tainted=strange)
 
 
-def who(state: Conversation, world: World) -> Who:
-    """For whom the turn runs: the contact whose message was heard last."""
-    heard = (item.contact for item in reversed(state.transcript) if isinstance(item, Heard))
-    return Who(world.customer, next(heard, ""), world.conversation)
+def who(turn: Turn, world: World) -> Who:
+    """For whom the turn runs."""
+    return Who(world.customer, turn.contact, world.conversation)
 
 
 def _respond(agent: Agent, state: Conversation, turn: Turn, answer: Reasoned) -> tuple[Event, ...]:

@@ -8,13 +8,14 @@ from msgspec.structs import replace
 
 from stepfold.events.envelope import Entry
 from stepfold.events.event import Event, ReasonFailed, ReasonRequested, Request
-from stepfold.events.values import Refusal, Text, ToolCall
+from stepfold.events.values import Part, Refusal, Text, ToolCall
 from stepfold.handlers.asking import Asker, Failed, Spoken
 from stepfold.handlers.prompt import prompt, reasoned
 from stepfold.policy.agent import Agent
 from stepfold.policy.toolspec import ToolSpec
 from stepfold.projections.conversation import Conversation
 from stepfold.providers.model import Reply
+from stepfold.providers.schemas import unnull
 
 EMPTY = "empty"
 NO_SPECS: Mapping[str, ToolSpec] = {}
@@ -42,7 +43,15 @@ class Reason:
         if _says_nothing(told.reply):
             return _empty(request, told)
         answer = reasoned(request, told.reply, elapsed_ms=told.elapsed_ms, passages=state.passages)
+        answer = replace(answer, parts=tuple(self._meant(part) for part in answer.parts))
         return replace(answer, first_ms=told.first_ms) if told.first_ms else answer
+
+    def _meant(self, part: Part) -> Part:
+        """A call as it is meant: a strict form of a schema has nulls for what is left out."""
+        spec = self._specs.get(part.name) if isinstance(part, ToolCall) else None
+        if spec is None or not isinstance(part, ToolCall):
+            return part
+        return replace(part, arguments=unnull(part.arguments, spec.parameters))
 
     def forbid(self, entry: Entry, state: Conversation, agent: Agent) -> Event | None:
         return None

@@ -45,7 +45,13 @@ class Retrieve:
         )
 
     def forbid(self, entry: Entry, state: Conversation, agent: Agent) -> Event | None:
-        return None
+        request = entry.event
+        assert isinstance(request, RetrievalRequested)
+        others = [name for name in request.collections if name not in agent.collections]
+        if not others:
+            return None
+        why = f"agent {agent.name!r} does not search the collection {others[0]!r}"
+        return RetrievalFailed(request.call, request.turn, why)
 
     def failed(self, request: Request, reason: str, detail: str, *, retryable: bool) -> Event:
         assert isinstance(request, RetrievalRequested)

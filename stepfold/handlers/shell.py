@@ -174,11 +174,13 @@ class Shell:
             running = known.state.turn
             if running is None or running.number != turn or known.cause is None:
                 return
-            if known.state.stopped or known.state.unreadable:
+            if known.state.stopped:
                 return
+            if known.state.unreadable:
+                raise Later(FUTURE_S, known.state.unreadable.reason)
             late = _too_late(known, self._clock())
             due = await self._due(known)
-            early = running.agreements and due is not None and self._clock() < due
+            early = due is not None and self._clock() < due
             if running.expired or (early and not late):
                 if early and due is not None:
                     await self._durable.set(customer, conversation, turn, due)
@@ -226,7 +228,7 @@ class Shell:
             asked = self._clock() + timedelta(seconds=event.expires_s)
             await self._durable.set(*where, event.turn, min([asked, *known.waits.values()]))
         elif isinstance(event, ToolRequested | ToolRefused) and _answered(turn, event.call):
-            await self._timers.set(*where, event.turn, due)
+            await self._durable.set(*where, event.turn, due)
 
     async def _work(
         self, worker: Worker, entry: Entry, request: Request, known: Known, deliveries: int
@@ -241,6 +243,8 @@ class Shell:
             outcome = self._desk.outcome(worker, entry, request, known, agent, deliveries)
             if outcome is None and request.call not in known.state.begun:
                 outcome = worker.forbid(entry, known.state, agent)
+            elif outcome is None:
+                self._leave_alone(worker, request, known, agent)
             if outcome is None:
                 before = known
                 known = await self._begin(worker, entry, request, known)
@@ -257,21 +261,31 @@ class Shell:
         finally:
             self._desk.leave(entry, request, recorded=recorded)
 
+    def _leave_alone(self, worker: Worker, request: Request, known: Known, agent: Agent) -> None:
+        """A call that another process started may still run there, for all that anybody knows."""
+        start = known.starts.get(request.call)
+        if start is None or start.worker == self._name or not isinstance(worker, Acting):
+            return
+        rests = start.at + timedelta(seconds=worker.first_run_s(request, agent)) - self._clock()
+        if rests > timedelta(0):
+            raise Later(rests.total_seconds(), "its first run may still be under way")
+
     async def _begin(self, worker: Worker, entry: Entry, request: Request, known: Known) -> Known:
         """Record that a call with an effect starts. Only who wins this append may go on, and only
         if nobody has taken it for lost while the log was away.
         """
         if not isinstance(worker, Acting) or not isinstance(request, ToolRequested):
             return known
+        before = known.starts.get(request.call)
         again = request.call in known.state.begun
         started = ToolStarted(request.call, request.turn, self._name)
-        drafts = follow(entry, f"{worker.by}/{self._name}", (started,))
+        number = f"/{before.number + 1}" if before else ""
+        drafts = follow(entry, f"{worker.by}/{self._name}{number}", (started,))
         for _ in range(ROUNDS_MAX):
             known, mine = await self._hold(known, drafts)
             if mine and request.call in known.state.open:
                 return known
-            begun = request.call in known.state.begun and not again
-            if begun or request.call not in known.state.open:
+            if known.starts.get(request.call) != before or request.call not in known.state.open:
                 raise Later(BUSY_S, "another worker has it")
             if is_over(known, request) and not again:
                 raise Later(0.0, "its turn ended before it began")
@@ -289,6 +303,10 @@ class Shell:
                 known, _ = await self._hold(known, drafts)
             except LogRefused as error:
                 instead = worker.failed(request, "too_large", str(error), retryable=False)
+                drafts = follow(entry, worker.by, (instead,))
+            except UnicodeEncodeError as error:
+                why = f"its outcome holds what is no character: {error.reason}"
+                instead = worker.failed(request, "bug", why, retryable=False)
                 drafts = follow(entry, worker.by, (instead,))
         raise Later(BUSY_S, f"lost {ROUNDS_MAX} races in one conversation")
 

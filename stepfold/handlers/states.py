@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from stepfold.events.envelope import Draft, Entry
-from stepfold.events.event import ApprovalRequested
+from stepfold.events.event import ApprovalRequested, ToolStarted
 from stepfold.handlers.decide import BY
 from stepfold.projections.conversation import EMPTY, Conversation, evolve
 from stepfold.streams.log import Log
@@ -20,11 +20,19 @@ ITEMS_MAX = 200_000
 """How many transcript items the cached states may hold together."""
 
 
+class Start(Struct, frozen=True):
+    """By which process a call was started, when, and how often it has been."""
+
+    worker: str
+    at: datetime
+    number: int = 1
+
+
 class Known(Struct, frozen=True):
     """A conversation as of `position`, the place of its `last` step. `cause` is the last one that
     was not a decision: what is decided now follows from it. `opened` is when the latest turn was,
     or went on after people were asked; `waits` are the calls that they are asked about, with the
-    time until which they may agree.
+    time until which they may agree; `starts` are the last starts of calls without an outcome.
     """
 
     state: Conversation = EMPTY
@@ -33,11 +41,12 @@ class Known(Struct, frozen=True):
     opened: datetime | None = None
     last: Entry | None = None
     waits: Mapping[str, datetime] = {}
+    starts: Mapping[str, Start] = {}
 
 
 def advance(known: Known, entries: Iterable[Entry]) -> Known:
     state, position, cause, opened = known.state, known.position, known.cause, known.opened
-    last, waits = known.last, known.waits
+    last, waits, starts = known.last, known.waits, known.starts
     for entry in entries:
         if entry.position <= position:
             continue
@@ -45,9 +54,22 @@ def advance(known: Known, entries: Iterable[Entry]) -> Known:
         state = evolve(state, entry.event)
         position, last = entry.position, entry
         cause = cause if cause is not None and entry.by == BY else entry
+        starts = _starts(starts, state, entry)
         waited, waits = waits, _waits(waits, state, entry)
         opened = entry.at if state.turns > turns or (waited and not waits) else opened
-    return Known(state, position, cause, opened, last, waits)
+    return Known(state, position, cause, opened, last, waits, starts)
+
+
+def _starts(starts: Mapping[str, Start], state: Conversation, entry: Entry) -> Mapping[str, Start]:
+    """Of the calls that have begun and not ended after `entry`, the last start of each."""
+    event = entry.event
+    if isinstance(event, ToolStarted):
+        before = starts.get(event.call)
+        start = Start(event.worker, entry.at, before.number + 1 if before else 1)
+        starts = {**starts, event.call: start}
+    if len(starts) <= len(state.begun):
+        return starts
+    return {call: start for call, start in starts.items() if call in state.begun}
 
 
 def _waits(

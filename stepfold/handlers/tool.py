@@ -27,15 +27,14 @@ from stepfold.events.event import (
 from stepfold.events.traces import traceparent
 from stepfold.events.values import Arguments, FileRef
 from stepfold.handlers.asking import Files
-from stepfold.handlers.choosing import World
-from stepfold.handlers.decide import rule_for, who
+from stepfold.handlers.decide import rule_for
 from stepfold.handlers.worker import since
 from stepfold.policy.agent import Agent
 from stepfold.policy.effect import Recovery
-from stepfold.policy.gate import Who, digest_of_call, why_not
+from stepfold.policy.gate import Who, digest_of_call, grant_of, why_not
 from stepfold.policy.grants import outgrown
 from stepfold.policy.schema import mismatch
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.conversation import Conversation, Turn
 from stepfold.providers.schemas import unnull
 from stepfold.streams.log import LogError
 from stepfold.tools.tool import Caller, Reconciling, Tool, ToolError, calling
@@ -66,7 +65,7 @@ class RunTool:
                 async with asyncio.timeout(tool.spec.timeout_s or None) as limit:
                     result = await tool.run(_given(request, tool), call=_key(entry, request))
         except ToolError as error:
-            return ToolFailed(request.call, request.turn, str(error), since(begin))
+            return ToolFailed(request.call, request.turn, sound(str(error)), since(begin))
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -75,11 +74,14 @@ class RunTool:
 
     async def recover(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
         """By its rule: once more with the same key, or only if a lookup says it did not happen.
-        That nothing happened this time says nothing of the time before.
+        That nothing happened this time says nothing of the time before. What may not run any more,
+        or is wanted by nobody, does not run again; but what happened is looked up.
         """
         request = entry.event
         assert isinstance(request, ToolRequested)
         tool, caller = self._tools[request.name], _caller(entry, state)
+        over = state.turn is None or state.turn.number != request.turn
+        why = "its turn is over" if over else self._not_again(request, tool, agent, entry)
         if _rule(request, tool, agent) == "reconcile" and isinstance(tool, Reconciling):
             begin = time.perf_counter()
             try:
@@ -90,11 +92,25 @@ class RunTool:
                 return ToolUnknown(request.call, request.turn, why)
             if found is not None:
                 return await self._returned(request, tool, found, begin)
+            if why:
+                told = f"it did not happen, and is not tried again: {why}"
+                return ToolFailed(request.call, request.turn, told)
             return await self._run(entry, request, caller)
+        if why:
+            told = f"it had started, and is not tried again: {why}"
+            return self.failed(request, "lost", told, retryable=False)
         outcome = await self._run(entry, request, caller)
         if isinstance(outcome, ToolFailed) and tool.spec.effect != "read":
             raise Unsure(f"it had started before, and now it could not be done: {outcome.reason}")
         return outcome
+
+    def first_run_s(self, request: Request, agent: Agent) -> float:
+        """A lookup that says no means nothing while the first run may still be under way."""
+        assert isinstance(request, ToolRequested)
+        tool = self._tools.get(request.name)
+        if tool is None or _rule(request, tool, agent) != "reconcile":
+            return 0.0
+        return min(tool.spec.timeout_s or agent.limits.call_s, agent.limits.call_s)
 
     def recovers(self, request: Request, agent: Agent, reason: str) -> bool:
         assert isinstance(request, ToolRequested)
@@ -105,10 +121,23 @@ class RunTool:
             return reason == "lost"
         return _rule(request, tool, agent) != "never_repeat"
 
+    def _not_again(
+        self, request: ToolRequested, tool: Tool, agent: Agent, entry: Entry
+    ) -> str | None:
+        """The gate of a call that had started: what was agreed to was seen then."""
+        grant = grant_of(agent, request.name)
+        given = _given(request, tool)
+        return (
+            (outgrown(grant, tool.spec) if grant else None)
+            or mismatch(given, tool.spec.parameters)
+            or why_not(agent, request.name, given, _asks(entry, request))
+        )
+
     async def _returned(
         self, request: ToolRequested, tool: Tool, result: Any, begin: float
     ) -> Event:
         told = msgspec.to_builtins(result)
+        told = sound(told) if isinstance(told, str) else told
         misfit = mismatch(told, tool.spec.result)
         if misfit:
             why = f"it ran, but what it returned does not fit its schema: {misfit}"
@@ -141,11 +170,11 @@ class RunTool:
     def forbid(self, entry: Entry, state: Conversation, agent: Agent) -> Event | None:
         request = entry.event
         assert isinstance(request, ToolRequested)
-        why = self._why_not(request, state, agent, _who(entry, state))
+        why = self._why_not(entry, request, state, agent)
         return ToolRefused(request.call, request.turn, request.name, why) if why else None
 
     def _why_not(
-        self, request: ToolRequested, state: Conversation, agent: Agent, asks: Who
+        self, entry: Entry, request: ToolRequested, state: Conversation, agent: Agent
     ) -> str | None:
         if request.name not in agent.tools:
             return f"tool {request.name!r} is not allowed for agent {agent.name!r}"
@@ -153,13 +182,14 @@ class RunTool:
         if tool is None:
             known = ", ".join(sorted(self._tools)) or "none"
             return f"tool {request.name!r} is not set up in this worker (known: {known})"
-        grant = agent.grants.get(request.name)
-        return (
-            (outgrown(grant, tool.spec) if grant else None)
-            or mismatch(_given(request, tool), tool.spec.parameters)
-            or why_not(agent, request.name, request.arguments, asks)
-            or _not_agreed(request, state, agent, asks)
-        )
+        if why := self._not_again(request, tool, agent, entry):
+            return why
+        if not agent.grants:
+            return None
+        if state.turn is None or request.contact != state.turn.contact:
+            return f"tool {request.name!r} was requested for another contact than this turn's"
+        given = _given(request, tool)
+        return _not_agreed(request, given, state.turn, agent, _asks(entry, request))
 
     def failed(self, request: Request, reason: str, detail: str, *, retryable: bool) -> Event:
         assert isinstance(request, ToolRequested)
@@ -170,29 +200,42 @@ class RunTool:
         return ToolFailed(request.call, request.turn, detail)
 
 
-def _not_agreed(request: ToolRequested, state: Conversation, agent: Agent, asks: Who) -> str | None:
+def _not_agreed(
+    request: ToolRequested, given: Arguments, turn: Turn, agent: Agent, asks: Who
+) -> str | None:
     """Why the agreement of people to exactly this call is missing; None when nothing is."""
-    rule = rule_for(agent, state, request.call, request.name, request.arguments, asks)
+    rule = rule_for(agent, turn, request.name, given, asks)
     if rule is None and not request.approval:
         return None
-    agreement = state.turn.agreements.get(request.call) if state.turn else None
-    digest = digest_of_call(asks, request.call, request.name, request.arguments)
+    agreement = turn.agreements.get(request.call)
     if agreement is None or not agreement.complete:
         return f"tool {request.name!r} needs approval, and nobody has approved this call"
-    if not digest == agreement.request.digest == request.approval:
+    shown = agreement.request
+    digests = {
+        digest_of_call(asks, request.call, request.name, each)
+        for each in (given, request.arguments, shown.arguments)
+    }
+    if digests != {shown.digest} or request.approval != shown.digest:
         return f"tool {request.name!r}: what was approved is another call than this"
     return None
 
 
-def _who(entry: Entry, state: Conversation) -> Who:
-    return who(state, World(entry.customer, conversation=entry.conversation))
+def sound(text: str) -> str:
+    """A text that can be written down: half a character that a stranger sent becomes a ?."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _asks(entry: Entry, request: ToolRequested) -> Who:
+    return Who(entry.customer, request.contact, entry.conversation)
 
 
 def _caller(entry: Entry, state: Conversation) -> Caller:
     request = entry.event
     assert isinstance(request, ToolRequested)
     parent = traceparent(entry.trace, *entry.key, request.turn, entry.id)
-    return Caller(entry.customer, entry.conversation, _who(entry, state).contact, parent)
+    turn = state.turn
+    contact = request.contact or (turn.contact if turn and turn.number == request.turn else "")
+    return Caller(entry.customer, entry.conversation, contact, parent)
 
 
 def _given(request: ToolRequested, tool: Tool) -> Arguments:

@@ -39,6 +39,10 @@ class Acting(Protocol):
         """May a call that had started, and was `lost` or ran into its `timeout`, be taken up?"""
         ...
 
+    def first_run_s(self, request: Request, agent: Agent) -> float:
+        """How long after its start a call must be left alone, in case its worker still lives."""
+        ...
+
     async def recover(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
         """The outcome of a call that had started, and whose end nobody saw."""
         ...

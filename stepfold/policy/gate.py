@@ -6,18 +6,23 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from stepfold.events.values import Arguments
-from stepfold.policy.agent import Agent, offered
-from stepfold.policy.grant import Approval
+from stepfold.policy.agent import RUN_CODE, SEARCH, Agent, offered
+from stepfold.policy.grant import Approval, Grant
 from stepfold.policy.schema import mismatch
 
 AFTER_STRANGERS = Approval()
 """The rule for an effect that is wanted after a stranger's text, where the agent has none."""
+
+
+OWN = frozenset({SEARCH, RUN_CODE})
+"""What an agent has by its fields needs nobody, unless a rule says so."""
 
 
 class Who(Struct, frozen=True):
@@ -40,9 +45,8 @@ def why_not(agent: Agent, name: str, arguments: Arguments, who: Who = NOBODY) ->
     grant = agent.grants.get(name)
     if grant is None or not grant.arguments:
         return None
-    missing = sorted(grant.arguments.keys() - arguments.keys())
-    if missing:
-        return f"agent {agent.name!r} must give {name!r} the argument {missing[0]!r}"
+    if missing := _missing(grant.arguments, arguments):
+        return f"agent {agent.name!r} must give {name!r} the argument {missing!r}"
     why = _unfit(arguments, grant.arguments, who)
     return f"agent {agent.name!r} may not call {name!r} so: {why}" if why else None
 
@@ -51,7 +55,7 @@ def approval_for(
     agent: Agent, name: str, arguments: Arguments, who: Who = NOBODY, *, tainted: bool
 ) -> tuple[Approval, str] | None:
     """Who has to agree to this call, and why; None = nobody."""
-    grant = agent.grants.get(name)
+    grant = agent.grants.get(name) if name in OWN else grant_of(agent, name)
     if grant is None:
         return None
     rule = grant.approval
@@ -65,8 +69,17 @@ def approval_for(
 
 def trusts(agent: Agent, name: str) -> bool:
     """Is what this tool returns the company's own word? Without grants nothing is asked."""
-    grant = agent.grants.get(name)
+    grant = grant_of(agent, name)
     return grant is None or grant.trusted
+
+
+def grant_of(agent: Agent, name: str) -> Grant | None:
+    """None for an agent that was pinned before there were grants; of another one, a tool that
+    nobody knew then is as dangerous as any.
+    """
+    if not agent.grants:
+        return None
+    return agent.grants.get(name) or Grant()
 
 
 def trusts_knowledge(agent: Agent) -> bool:
@@ -84,14 +97,22 @@ def _agreed_before(rule: Approval, arguments: Arguments, who: Who) -> str:
     """Empty when the arguments are those that need nobody, else what speaks against it."""
     if not rule.unless:
         return " always"
-    missing = sorted(rule.unless.keys() - arguments.keys())
-    if missing:
-        return f" unless {missing[0]!r} is given"
+    if missing := _missing(rule.unless, arguments):
+        return f" unless {missing!r} is given"
     why = _unfit(arguments, rule.unless, who)
     return f": {why}" if why else ""
 
 
+def _missing(schemas: Mapping[str, Any], arguments: Arguments) -> str:
+    """A null is nothing that was given: a tool may put its own default in its place."""
+    given = (name for name, value in arguments.items() if value is not None)
+    return min(schemas.keys() - set(given), default="")
+
+
 def _unfit(arguments: Arguments, schemas: dict[str, Any], who: Who) -> str | None:
+    untold = [name for name in _templates(schemas) if not getattr(who, name)]
+    if untold:
+        return f"the {untold[0]} is not known"
     schema = {"type": "object", "properties": _filled(schemas, who)}
     return mismatch(arguments, schema)
 
@@ -108,12 +129,15 @@ def _filled(schema: Any, who: Who, *, pattern: bool = False) -> Any:
         return schema
 
     def value(found: re.Match[str]) -> str:
-        told = getattr(who, found[1]) or UNTOLD
+        told: str = getattr(who, found[1])
         return re.escape(told) if pattern else told
 
     return _TEMPLATE.sub(value, schema)
 
 
+def _templates(schema: Any) -> list[str]:
+    """The templates that stand anywhere in it."""
+    return _TEMPLATE.findall(msgspec.json.encode(schema).decode())
+
+
 _TEMPLATE = re.compile("{(" + "|".join(Who.__struct_fields__) + ")}")
-UNTOLD = "\x00"
-"""In place of a contact that the channel did not tell: no argument has it."""

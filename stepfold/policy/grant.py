@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from stepfold.policy.effect import Effect, Recovery
 
+EXPIRES_S_MAX = 30 * 86_400.0
+
 
 class Approval(Struct, frozen=True, omit_defaults=True):
     """So many different `people` must agree within `expires_s` seconds. With `unless`, a JSON
@@ -19,6 +21,12 @@ class Approval(Struct, frozen=True, omit_defaults=True):
     people: int = 1
     expires_s: float = 3600.0
     unless: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        if self.people < 1:
+            raise ValueError(f"people={self.people}: a call that waits needs 1 or more")
+        if not 0 < self.expires_s <= EXPIRES_S_MAX:
+            raise ValueError(f"expires_s={self.expires_s}: give 1 to {EXPIRES_S_MAX:g} seconds")
 
 
 class Grant(Struct, frozen=True, omit_defaults=True):

@@ -49,7 +49,7 @@ from stepfold.events.event import (
     TurnExpired,
     Unreadable,
 )
-from stepfold.events.transcript import Heard, Item, Result, Status, Thought
+from stepfold.events.transcript import Heard, Item, Result, Status, Thought, sources
 from stepfold.events.values import Passage, Text, ToolCall
 
 PASSAGES_MAX = 256
@@ -81,8 +81,9 @@ class Agreement(Struct, frozen=True):
 class Turn(Struct, frozen=True):
     """The running turn. `thinking` is the call of the open ask; it goes to `model`, has `offered`
     these tools and has so many `shadows`. `wanted` is what its answer called, `agreements` are of
-    those calls that need some. `ruled_out` are the models that cannot do this ask; `compacted` says
-    that its prompt was cut.
+    those calls that need some; `read` is whose text had been read when they were wanted. `contact`
+    is who is heard in it, empty when nobody told or several are. `ruled_out` are the models that
+    cannot do this ask; `compacted` says that its prompt was cut.
     """
 
     number: int
@@ -101,6 +102,8 @@ class Turn(Struct, frozen=True):
     ruled_out: frozenset[str] = frozenset()
     compacted: bool = False
     agreements: Mapping[str, Agreement] = {}
+    read: frozenset[str] = frozenset()
+    contact: str = ""
 
     @property
     def pending(self) -> tuple[ApprovalRequested, ...]:
@@ -127,7 +130,8 @@ class Conversation(Struct, frozen=True):
 
     `turns` and `asked` count what there has been, so that the next turn and call can be named.
     `characters` is how much of it a model would be shown, of which the last `compact` are when that
-    is not 0; `files` says whether an image or a document is among it.
+    is not 0; `files` says whether an image or a document is among it. `read` is whose text stands
+    in it: names of tools, and the sources of `events.transcript`.
     """
 
     agent: str = ""
@@ -151,6 +155,7 @@ class Conversation(Struct, frozen=True):
     spent_usd: Decimal = ZERO
     stopped: str = ""
     unreadable: Unreadable | None = None
+    read: frozenset[str] = frozenset()
 
 
 EMPTY = Conversation()
@@ -244,6 +249,8 @@ def _ask(state: Conversation, event: ReasonRequested) -> Conversation:
         turn = Turn(event.turn)
     again = event.attempt > 1
     heard, unheard = state.unheard[: event.heard], state.unheard[event.heard :]
+    opens = state.turn is None or state.turn.number != event.turn
+    contacts = {item.contact for item in heard} | (set() if opens else {turn.contact})
     return replace(
         state,
         transcript=state.transcript + heard if heard else state.transcript,
@@ -260,7 +267,9 @@ def _ask(state: Conversation, event: ReasonRequested) -> Conversation:
             compacted=again and (turn.compacted or event.compact != state.compact),
             spent_usd=turn.spent_usd,
             expired=turn.expired,
+            contact=contacts.pop() if len(contacts) == 1 else "",
         ),
+        read=state.read | sources(heard),
         turns=event.turn,
         asked=state.asked + 1,
         compact=event.compact,
@@ -281,11 +290,12 @@ def _reasoned(state: Conversation, event: Reasoned) -> Conversation:
     if not mine:
         return state
     thought = Thought(event.parts, event.state)
-    state = replace(state, characters=state.characters + thought.characters)
+    read = state.read | sources((thought,))
+    state = replace(state, characters=state.characters + thought.characters, read=read)
     if not thought.calls:
         return _in_turn(state, event.turn, thinking="", answer=event)
     state = replace(state, transcript=(*state.transcript, thought))
-    return _in_turn(state, event.turn, thinking="", wanted=thought.calls)
+    return _in_turn(state, event.turn, thinking="", wanted=thought.calls, read=read)
 
 
 def _reason_failed(state: Conversation, event: ReasonFailed) -> Conversation:
@@ -341,6 +351,7 @@ def _settle(state: Conversation, event: ToolOutcome) -> Conversation:
         passages=(state.passages + result.passages)[-PASSAGES_MAX:],
         characters=state.characters + result.characters,
         begun=state.begun - {event.call},
+        read=state.read | sources((result,)),
     )
     if turn is None or not wanted:
         return state
@@ -371,7 +382,7 @@ def _agreed(
 ) -> Agreement:
     if isinstance(event, ApprovalExpired):
         return replace(asked, refused=f"nobody approved it within {asked.request.expires_s:g} s")
-    if event.digest != asked.request.digest:
+    if event.digest != asked.request.digest or not event.person:
         return asked
     if isinstance(event, ApprovalDenied):
         why = f": {event.reason}" if event.reason else ""
@@ -435,7 +446,8 @@ def _abandon(state: Conversation, event: TurnAbandoned) -> Conversation:
     """A turn may be abandoned before its first ask; what it would have heard counts as heard."""
     if state.turn is None and event.turn == state.turns + 1:
         transcript = (*state.transcript, *state.unheard)
-        return replace(state, transcript=transcript, unheard=(), turns=event.turn)
+        read = state.read | sources(state.unheard)
+        return replace(state, transcript=transcript, unheard=(), turns=event.turn, read=read)
     return replace(state, turn=None) if _current(state, event.turn) else state
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stepfold.events.transcript import NO_OUTCOME, Heard, Item, Result, Thought, legal
-from stepfold.events.values import Refusal, Text, Thinking, ToolCall
+from stepfold.events.transcript import NO_OUTCOME, Heard, Item, Result, Thought, files_of, legal
+from stepfold.events.values import FileRef, Refusal, Text, Thinking, ToolCall
 
 HEARD = Heard("Hello")
 FIRST, SECOND = ToolCall("r1.1", "look_up", {}), ToolCall("r1.2", "search", {})
@@ -39,3 +39,15 @@ def test_a_thought_says_its_text_and_its_calls() -> None:
 
     assert thought.text == "ab"
     assert thought.calls == (FIRST,)
+
+
+def test_the_files_of_a_conversation_are_those_that_are_kept_each_once_in_order() -> None:
+    sheet, plot = FileRef("text/csv", "sha256:1"), FileRef("image/png", "sha256:2")
+    linked = FileRef("image/png", url="https://example.com/a.png")
+    transcript: tuple[Item, ...] = (
+        Heard("See these.", (sheet, linked)),
+        Thought((Text("A plot:"), plot)),
+        Result("r1.1", "run_code", files=(sheet, FileRef("text/csv", "sha256:3"))),
+    )
+
+    assert [file.blob for file in files_of(transcript)] == ["sha256:1", "sha256:2", "sha256:3"]

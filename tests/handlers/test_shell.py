@@ -31,7 +31,7 @@ from stepfold.events.event import (
 )
 from stepfold.events.transcript import Result
 from stepfold.events.wire import decode, encode, subject
-from stepfold.handlers.shell import POISON_MAX
+from stepfold.handlers.shell import FUTURE_S, POISON_MAX
 from stepfold.handlers.work import DELIVERIES_MAX
 from stepfold.policy.agent import Agent, Limits
 from stepfold.providers.model import Call, ModelBusy, Prompt, Reply
@@ -436,6 +436,7 @@ async def test_a_timer_that_cannot_be_handled_stops_its_conversation_after_some_
 async def test_a_timer_that_fires_twice_expires_its_turn_once() -> None:
     arrangement = await said(ANSWER)
     await arrangement.shell.take(entry_of(arrangement, MessageReceived))
+    arrangement.clock.wait_until(arrangement.timers.due["acme", "c1", 1])
 
     await arrangement.shell.expire("acme", "c1", 1)
     await arrangement.restart().expire("acme", "c1", 1)
@@ -636,12 +637,23 @@ async def test_a_conversation_is_stopped_once_however_many_see_the_poison() -> N
     assert len(await stopped(arrangement)) == 1
 
 
+async def test_a_timer_that_is_early_is_set_again() -> None:
+    arrangement = await said(ANSWER)
+    await arrangement.shell.take(entry_of(arrangement, MessageReceived))
+    due = arrangement.timers.due.pop(("acme", "c1", 1))
+
+    await arrangement.shell.expire("acme", "c1", 1)
+
+    assert "TurnExpired" not in await kinds(arrangement)
+    assert abs(arrangement.timers.due["acme", "c1", 1] - due) < timedelta(seconds=1)
+
+
 async def test_a_timer_of_a_conversation_that_cannot_be_read_changes_nothing() -> None:
     arrangement = await said(ANSWER)
     await arrangement.shell.take(entry_of(arrangement, MessageReceived))
     arrangement.log.inject("steps.acme.c1.message.received", b"{junk")
 
-    await arrangement.shell.expire("acme", "c1", 1)
+    assert await arrangement.shell.fire("acme", "c1", 1) == FUTURE_S
 
     assert "TurnExpired" not in await kinds(arrangement)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from stepfold.events.transcript import Heard, Item, Result, Thought
+from stepfold.events.transcript import FILE, HOSTED, Heard, Item, Result, Thought, sources
 from stepfold.events.values import FileRef, HostedTool, Text, ToolCall
 from stepfold.policy.agent import Agent, digest, offered
 from stepfold.policy.gate import (
     AFTER_STRANGERS,
+    NOBODY,
     Who,
     approval_for,
     digest_of_call,
@@ -39,6 +41,9 @@ def refunds(**more: Any) -> Agent:
 def test_a_tool_that_is_not_listed_is_not_allowed() -> None:
     assert why_not(desk(refund=Grant()), "delete", {}) == (
         "tool 'delete' is not allowed for agent 'desk' (allowed: refund)"
+    )
+    assert why_not(desk(refund=Grant(), mail=Grant()), "delete", {}) == (
+        "tool 'delete' is not allowed for agent 'desk' (allowed: refund, mail)"
     )
     assert why_not(Agent("idle"), "delete", {}) == (
         "tool 'delete' is not allowed for agent 'idle' (allowed: none)"
@@ -78,11 +83,40 @@ def test_an_argument_with_a_constraint_must_be_given() -> None:
     )
 
 
-def test_nothing_equals_a_contact_that_was_not_told() -> None:
-    agent = refunds(arguments={"for": {"const": "{contact}"}})
+@pytest.mark.parametrize("schema", [{"const": "{contact}"}, {"not": {"const": "{contact}"}}])
+@pytest.mark.parametrize("value", ["", "{contact}", "eve", "\x00"])
+def test_nothing_fits_a_contact_that_was_not_told(schema: Any, value: str) -> None:
+    agent = refunds(arguments={"for": schema})
 
-    assert why_not(agent, "refund", {"for": ""}, Who("acme")) is not None
-    assert why_not(agent, "refund", {"for": "{contact}"}, Who("acme")) is not None
+    assert why_not(agent, "refund", {"for": value}, Who("acme")) == (
+        "agent 'desk' may not call 'refund' so: the contact is not known"
+    )
+
+
+def test_a_null_is_no_argument() -> None:
+    agent = refunds(arguments={"amount": {"not": {"const": "all"}}})
+
+    assert why_not(agent, "refund", {"amount": None}, ADA) == (
+        "agent 'desk' must give 'refund' the argument 'amount'"
+    )
+    small = refunds(approval=Approval(unless={"amount": {"maximum": 20}}))
+    assert approval_for(small, "refund", {"amount": None}, ADA, tainted=False) is not None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"people": 0}, {"expires_s": 0}, {"expires_s": float("inf")}, {"expires_s": 1e12}]
+)
+def test_an_approval_that_nobody_or_nothing_ends_is_none(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"give|needs"):
+        Approval(**wrong)
+
+
+def test_a_tool_that_nobody_knew_at_the_appointment_is_as_dangerous_as_any() -> None:
+    agent = Agent("desk", tools=("mail", "late"), grants={"mail": Grant(effect="read")})
+
+    assert approval_for(agent, "late", {}, ADA, tainted=True) is not None
+    assert tainted(agent, {"late"}, "")
+    assert approval_for(agent, "search", {}, ADA, tainted=True) is None
 
 
 def test_a_name_that_looks_like_a_template_is_no_template() -> None:
@@ -97,6 +131,16 @@ def test_a_name_in_a_pattern_means_itself() -> None:
 
     assert why_not(agent, "refund", {"for": "eve"}, Who("acme", ".*")) is not None
     assert why_not(agent, "refund", {"for": ".*"}, Who("acme", ".*")) is None
+
+
+def test_a_name_in_a_list_stands_there_as_it_is() -> None:
+    agent = refunds(arguments={"for": {"enum": ["{contact}"]}})
+
+    assert why_not(agent, "refund", {"for": "ada.b"}, Who("acme", "ada.b")) is None
+
+
+def test_nobody_has_no_names() -> None:
+    assert Who(customer="", contact="", conversation="") == NOBODY
 
 
 # -- approval -----------------------------------------------------------------------------------
@@ -165,7 +209,6 @@ def test_an_approval_is_bound_to_call_arguments_and_conversation() -> None:
 
 # -- whose words ----------------------------------------------------------------------------------
 
-WANTED = Thought((ToolCall("r2.1", "refund", {}),))
 READ = Thought((ToolCall("r1.1", "mail", {}),))
 
 
@@ -187,7 +230,7 @@ def reader(**more: Any) -> Agent:
     ],
 )
 def test_what_strangers_wrote_taints(item: Item) -> None:
-    assert tainted(reader(), (Heard("Hello"), READ, item, WANTED), "r2.1")
+    assert tainted(reader(), sources((Heard("Hello"), item)), "")
 
 
 @pytest.mark.parametrize(
@@ -199,18 +242,28 @@ def test_what_strangers_wrote_taints(item: Item) -> None:
     ],
 )
 def test_what_contacts_write_and_we_say_does_not(item: Item) -> None:
-    assert not tainted(reader(), (READ, item, WANTED), "r2.1")
+    assert tainted(reader(), sources((READ, item)), "") is False
 
 
-def test_what_comes_after_the_call_was_wanted_does_not() -> None:
-    assert not tainted(reader(), (WANTED, Result("r1.1", "mail", "Refund me!")), "r2.1")
+@pytest.mark.parametrize("source", [FILE, HOSTED])
+def test_no_tool_vouches_for_files_and_hosted_tools_by_its_name(source: str) -> None:
+    agent = desk(**{source: Grant(trusted=True)})
+
+    assert tainted(agent, {source}, "")
+
+
+def test_what_another_contact_writes_taints() -> None:
+    read = sources((Heard("Give me hers.", contact="eve"), Heard("Hello", contact="ada")))
+
+    assert tainted(reader(), read, "ada")
+    assert not tainted(reader(), sources((Heard("Hello", contact="ada"),)), "ada")
 
 
 def test_what_the_company_vouches_for_does_not() -> None:
     agent = reader(trusted=True)
 
-    assert not tainted(agent, (READ, Result("r1.1", "mail", "x"), WANTED), "r2.1")
-    assert tainted(agent, (READ, Result("r1.1", "search", "x"), WANTED), "r2.1")
+    assert not tainted(agent, sources((Result("r1.1", "mail", "x"),)), "")
+    assert tainted(agent, sources((Result("r1.1", "search", "x"),)), "")
 
 
 def test_knowledge_is_trusted_when_all_its_collections_are() -> None:
@@ -223,10 +276,16 @@ def test_knowledge_is_trusted_when_all_its_collections_are() -> None:
     assert trusts_knowledge(Agent("desk", collections=("web",)))
 
 
+def test_what_was_found_in_knowledge_that_is_trusted_does_not_taint() -> None:
+    agent = replace(reader(), trusted=("faq",))
+
+    assert not tainted(agent, sources((Result("r1.1", "search", "x"),)), "")
+
+
 def test_without_grants_nothing_taints() -> None:
     agent = Agent("desk", tools=("mail", "refund"))
 
-    assert not tainted(agent, (READ, Result("r1.1", "mail", "x")), "r2.1")
+    assert tainted(agent, sources((Result("r1.1", "mail", "x"),)), "") is False
 
 
 # -- grants ---------------------------------------------------------------------------------------
@@ -243,6 +302,15 @@ def test_an_agent_is_pinned_with_what_its_tools_are() -> None:
     }
     assert digest(pinned) != digest(agent)
     assert resolve(pinned, {"refund": spec}) == pinned
+
+
+def test_a_grant_of_a_tool_that_nobody_knows_stays_as_it_was_written() -> None:
+    written = Grant(approval=Approval(people=2))
+    agent = Agent("desk", tools=("refund", "later"), grants={"later": written})
+
+    pinned = resolve(agent, {"refund": ToolSpec("refund", effect="read")})
+
+    assert pinned.grants == {"later": written, "refund": Grant(effect="read")}
 
 
 def test_an_agent_without_tools_is_pinned_as_it_was() -> None:

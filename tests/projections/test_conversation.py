@@ -94,6 +94,11 @@ def test_nothing_has_happened_in_an_empty_conversation() -> None:
     assert (
         Conversation(
             agent="",
+            channel="",
+            language="",
+            characters=0,
+            compact=0,
+            files=False,
             digest="",
             origin="",
             transcript=(),
@@ -102,6 +107,7 @@ def test_nothing_has_happened_in_an_empty_conversation() -> None:
             turns=0,
             asked=0,
             open={},
+            jobs={},
             begun=frozenset(),
             passages=(),
             messages=(),
@@ -125,6 +131,12 @@ def test_nothing_has_happened_in_a_new_turn() -> None:
         failure=None,
         spent_usd=Decimal(0),
         expired=False,
+        model="",
+        offered=(),
+        shadows=0,
+        ruled_out=frozenset(),
+        compacted=False,
+        agreements={},
     )
 
 
@@ -179,6 +191,7 @@ def test_only_the_last_message_ids_are_remembered() -> None:
 
 def turn(number: int, **has: Any) -> Turn:
     """As it stands after an ask of the kit's."""
+    has = {"contact": HELLO.contact, **has}
     return Turn(number, model=ASKED.model, offered=ASKED.tools, **has)
 
 
@@ -199,7 +212,7 @@ def test_asks_of_a_turn_are_counted_without_further_attempts() -> None:
 
     state = replay([*WAITING, RETURNED, ASKED_AGAIN, failed, again])
 
-    assert state.turn == Turn(1, asks=2, attempt=2, thinking="r3", model="scripted")
+    assert state.turn == Turn(1, asks=2, attempt=2, thinking="r3", model="scripted", contact="ada")
     assert (state.turns, state.asked) == (1, 3)
 
 
@@ -208,14 +221,14 @@ def test_the_next_turn_begins_afresh() -> None:
 
     state = replay([*THINKING, priced, RESPONDED, SECOND, ASKED_NEXT])
 
-    assert state.turn == turn(2, asks=1, attempt=1, thinking="r2")
+    assert state.turn == turn(2, asks=1, attempt=1, thinking="r2", contact="")
     assert (state.turns, state.asked) == (2, 2)
 
 
 def test_a_turn_that_takes_over_from_a_running_one_begins_afresh() -> None:
     state = replay([*WAITING, TurnExpired(1), SECOND, ASKED_NEXT])
 
-    assert state.turn == turn(2, asks=1, attempt=1, thinking="r2")
+    assert state.turn == turn(2, asks=1, attempt=1, thinking="r2", contact="")
 
 
 def test_an_ask_keeps_what_the_turn_has_spent_and_that_it_expired() -> None:

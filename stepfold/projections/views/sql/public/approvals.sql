@@ -23,35 +23,63 @@ ends AS (
     WHERE kind IN ('response.given', 'turn.abandoned', 'turn.cancelled') AND turn IS NOT NULL
     GROUP BY ALL
 ),
-grouped AS (
+stops AS (
+    SELECT customer, conversation, min(position) AS stopped
+    FROM _log.readable
+    WHERE kind = 'conversation.stopped'
+    GROUP BY ALL
+),
+-- What counts comes before the first no, before it was too late, and before the turn ended.
+limits AS (
     SELECT
         a.*,
-        list_distinct(list(b.person ORDER BY b.position) FILTER (
-            b.kind = 'approval.granted' AND b.digest = a.digest
-        )) AS granted,
-        arg_min(b.person, b.position) FILTER (
-            b.kind = 'approval.denied' AND b.digest = a.digest
-        ) AS denied_by,
-        count(*) FILTER (b.kind = 'approval.expired') AS expired,
-        max(b.recorded_at) AS answered_at,
-        any_value(e.ended) AS ended
+        least(e.ended, s.stopped) AS ended,
+        arg_min(b.kind, b.position) FILTER (b.kind <> 'approval.granted') AS no_kind,
+        min(b.position) FILTER (b.kind <> 'approval.granted') AS no_position,
+        arg_min(b.person, b.position) FILTER (b.kind = 'approval.denied') AS no_person
     FROM asked a
-    LEFT JOIN answers b USING (customer, conversation, turn, call)
-    LEFT JOIN ends e USING (customer, conversation, turn)
+    LEFT JOIN answers b
+        ON b.customer = a.customer AND b.conversation = a.conversation
+        AND b.turn = a.turn AND b.call = a.call
+        AND (b.kind = 'approval.expired' OR b.digest = a.digest)
+    LEFT JOIN ends e
+        ON e.customer = a.customer AND e.conversation = a.conversation AND e.turn = a.turn
+    LEFT JOIN stops s ON s.customer = a.customer AND s.conversation = a.conversation
     GROUP BY ALL
+),
+grouped AS (
+    SELECT
+        l.*,
+        list_distinct(list(g.person) FILTER (g.person <> '')) AS granted,
+        max(g.recorded_at) AS granted_at
+    FROM limits l
+    LEFT JOIN answers g
+        ON g.customer = l.customer AND g.conversation = l.conversation
+        AND g.turn = l.turn AND g.call = l.call
+        AND g.kind = 'approval.granted' AND g.digest = l.digest
+        AND g.position < coalesce(l.no_position, g.position + 1)
+        AND g.position < coalesce(l.ended, g.position + 1)
+    GROUP BY ALL
+),
+told AS (
+    SELECT *, len(coalesce(granted, [])) >= people AS complete,
+        coalesce(no_position < coalesce(ended, no_position + 1), false) AS refused
+    FROM grouped
 )
 SELECT
     position, recorded_at AS requested_at, customer, conversation, turn, call, name, arguments,
-    reason, digest, people, coalesce(list_sort(granted), []) AS granted_by, denied_by, expires_at,
+    reason, digest, people, coalesce(list_sort(granted), []) AS granted_by,
+    CASE WHEN refused AND NOT complete AND no_kind = 'approval.denied' THEN no_person END AS denied_by,
+    expires_at,
     CASE
-        WHEN len(coalesce(granted, [])) >= people THEN 'granted'
-        WHEN denied_by IS NOT NULL THEN 'denied'
-        WHEN expired > 0 THEN 'expired'
+        WHEN complete THEN 'granted'
+        WHEN refused AND no_kind = 'approval.denied' THEN 'denied'
+        WHEN refused THEN 'expired'
         WHEN ended IS NOT NULL THEN 'void'
         ELSE 'waiting'
     END AS status,
-    answered_at
-FROM grouped;
+    granted_at
+FROM told;
 
 COMMENT ON VIEW approvals IS 'Every call that people were asked about.';
 COMMENT ON COLUMN approvals.position IS 'the place of the question in the log';
@@ -69,4 +97,4 @@ COMMENT ON COLUMN approvals.granted_by IS 'who agreed';
 COMMENT ON COLUMN approvals.denied_by IS 'who said no';
 COMMENT ON COLUMN approvals.expires_at IS 'until when they may agree, UTC';
 COMMENT ON COLUMN approvals.status IS '`waiting`, `granted`, `denied`, `expired`, or `void`: its turn ended before';
-COMMENT ON COLUMN approvals.answered_at IS 'when somebody, or the timer, last answered, UTC';
+COMMENT ON COLUMN approvals.granted_at IS 'when somebody last agreed, UTC';
