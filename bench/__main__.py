@@ -203,6 +203,10 @@ def providers(asked: argparse.Namespace) -> None:
     )  # fmt: skip
 
 
+def sandboxes(asked: argparse.Namespace) -> None:
+    _pairs("Sandboxes", ours("bench.sandbox", *(("--runs", "10") if asked.quick else ())))
+
+
 def _pairs(title: str, rows: Iterable[Row]) -> None:
     table(title, ("what", "value"), (item for row in rows for item in row.items()))
 
@@ -216,6 +220,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
     "replay": replays,
     "recall": recall,
     "providers": providers,
+    "sandbox": sandboxes,
 }
 
 
