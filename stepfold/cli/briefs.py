@@ -61,6 +61,8 @@ def read_input(name: str) -> Any:
     `-` is stdin.
     """
     raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    if not raw.strip():
+        raise CommandRefused(f"{'stdin' if name == '-' else name}: it is empty; nothing was asked")
     if Path(name).suffix == ".json":
         return _json(raw, Path(name))
     try:
@@ -85,5 +87,6 @@ def _json(raw: bytes, path: Path) -> Any:
         return msgspec.json.decode(raw)
     except msgspec.DecodeError as error:
         place = _BYTE.search(str(error))
-        line = raw.count(b"\n", 0, int(place[1]) if place else len(raw)) + 1
+        end = int(place[1]) if place else len(raw.rstrip())
+        line = raw.count(b"\n", 0, end) + 1
         raise CommandRefused(f"{path}:{line}: not JSON: {error}") from error

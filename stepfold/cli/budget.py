@@ -30,6 +30,7 @@ from stepfold.policy.budget import (
     step,
 )
 from stepfold.settings.budgets import read_budgets
+from stepfold.settings.file_text import name_of
 from stepfold.streams.log import Balance
 
 NARROW = 100
@@ -42,7 +43,9 @@ commands = typer.Typer(
     rich_markup_mode=None,
 )
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Budgets, as docs/ledger.md has them.")]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Budgets, as docs/ledger.md has them (- is stdin).")
+]
 
 
 class Checked(Struct, frozen=True):
@@ -74,7 +77,7 @@ class Standing(Struct, frozen=True):
 @commands.command()
 def check(file: File, *, json: Json = False) -> None:
     """Say what FILE means, or what is wrong with it and where. Nothing changes."""
-    _say_checked(Checked(str(file), read_budgets(file).budgets), json=json)
+    _say_checked(Checked(name_of(file), read_budgets(file).budgets), json=json)
 
 
 @commands.command()
@@ -90,7 +93,7 @@ def apply(file: File, *, data: Data = None, json: Json = False) -> None:
         async with opened(here) as found:
             begun = await open_accounts(found, here, budgets.budgets, datetime.now(UTC))
             digest = await found.budgets.appoint(encode_budgets(budgets))
-        return Checked(str(file), budgets.budgets, digest, begun.accounts), begun.more
+        return Checked(name_of(file), budgets.budgets, digest, begun.accounts), begun.more
 
     done, more = asyncio.run(appoint())
     _say_checked(done, json=json)
@@ -174,6 +177,9 @@ def _say_checked(done: Checked, *, json: bool) -> None:
         say(paragraph(f"{told}, only reads at {_share(budget.read_only_at)}", rest="  "))
     state = f"in force: {SOON}" if done.digest else "nothing is wrong with them"
     say(paragraph(f"{done.file}: {count(len(done.budgets), 'budget')}, {state}"))
+    if not done.budgets:
+        limits = "nothing is limited any more" if done.digest else "in force, it limits nothing"
+        warn(f"there is no budget in it: {limits}")
     for told in _opened(done.opening):
         say(paragraph(told))
 

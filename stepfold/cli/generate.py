@@ -32,6 +32,7 @@ from stepfold.handlers.generation import (
     conversation_of,
 )
 from stepfold.settings import Settings
+from stepfold.settings.written_forms import unnamed
 from stepfold.tasks import READY, Brief, Judge, checked, grounds, told
 
 CUSTOMER = "generate"
@@ -118,6 +119,8 @@ def generate(
         raise typer.BadParameter("--file goes with --input")
     if not (input or many or conversation or file):
         raise typer.BadParameter("give one of --input, --many, --conversation, --file")
+    if not model and (why := unnamed(task)):
+        raise typer.BadParameter(f"{why}; with --model it needs no route and any name will do")
     order = Order(task, read_schema(schema) if schema else None, instructions, model)
     here = settings.read(folder=data)
     run = Run(

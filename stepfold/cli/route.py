@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -12,8 +13,9 @@ import typer
 from msgspec.structs import replace
 
 from stepfold import settings
-from stepfold.app import opened
-from stepfold.cli.exits import REFUSED
+from stepfold.app import Opened, opened
+from stepfold.cli.agent_log import SHORT
+from stepfold.cli.exits import REFUSED, CommandRefused
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import count, paragraph, say, say_json, warn
 from stepfold.cli.tables import apply as keep
@@ -24,8 +26,15 @@ from stepfold.handlers.choosing import CONVERSE
 from stepfold.routing import Facts, Need, Pick, Routes, Routing, digest
 from stepfold.routing import route as choose
 from stepfold.settings import Settings, read_routes
+from stepfold.settings.file_text import name_of
+from stepfold.streams.config import ROUTES, SHELVES
+from stepfold.streams.jetstream.connection import TIMEOUT_S
+from stepfold.streams.jetstream.gets import Gets
 
-RoutesFile = Annotated[Path, typer.Argument(metavar="FILE", help="Routes, as TOML.")]
+RoutesFile = Annotated[Path, typer.Argument(metavar="FILE", help="Routes, as TOML; - for stdin.")]
+
+_BEGINNING = re.compile(r"(sha256:)?[0-9a-f]{4,63}|[0-9a-f]{64}")
+"""Of a digest, or all of it without its kind."""
 
 STEPS = tuple(step for step in get_args(BudgetStep) if step)
 
@@ -41,10 +50,12 @@ def check(file: RoutesFile, json: Json = False) -> None:
     """Say whether a file of routes can work: every mistake in it, with its line and the way out."""
     table = read_routes(file)
     if json:
-        say_json({"table": digest(table), "routes": len(table.routes), "models": [*table.models]})
+        models = [*table.models]
+        told = {"table": digest(table), "routes": len(table.routes), "models": models}
+        say_json({**told, "keyless": [*keyless(table)]})
         return
-    routes, models = count(len(table.routes), "route"), count(len(table.models), "model")
-    say(paragraph(f"{file}: {routes}, {models}, no mistake", rest="  "))
+    routes, number = count(len(table.routes), "route"), count(len(table.models), "model")
+    say(paragraph(f"{name_of(file)}: {routes}, {number}, no mistake", rest="  "))
     _warn_keyless(table)
 
 
@@ -64,7 +75,10 @@ def apply(file: RoutesFile, data: Data = None, json: Json = False) -> None:
 def show(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="DIGEST", help="Earlier ones, as `stepfold why` names them."),
+        typer.Argument(
+            metavar="DIGEST",
+            help="Earlier ones, as `stepfold why` names them; the first digits are enough.",
+        ),
     ] = None,
     data: Data = None,
     json: Json = False,
@@ -139,7 +153,25 @@ async def _apply(here: Settings, table: Routes) -> str:
 
 async def _current(here: Settings, name: str | None = None) -> Routes:
     async with opened(here) as found:
-        return await current(found) if name is None else await kept(found, name)
+        if name is None:
+            return await current(found)
+        return await kept(found, await _whole(found, name))
+
+
+async def _whole(found: Opened, name: str) -> str:
+    """The digest that begins so; the name itself when it is the beginning of none."""
+    if not _BEGINNING.fullmatch(name):
+        return name
+    begins = f"{ROUTES}.sha256-{name.removeprefix('sha256:')}"
+    hits = []
+    async for message in Gets(found.client, TIMEOUT_S).all(SHELVES, f"{ROUTES}.*", 0):
+        subject = (message.headers or {})["Nats-Subject"]
+        if subject.startswith(begins):
+            hits.append(subject.removeprefix(f"{ROUTES}.sha256-"))
+    if len(hits) > 1:
+        told = ", ".join(hit[:SHORT] for hit in hits)
+        raise CommandRefused(f"routes {name!r} could be any of {told}: write more digits")
+    return f"sha256:{hits[0]}" if hits else name
 
 
 def _warn_keyless(table: Routes) -> None:

@@ -125,7 +125,7 @@ def after(model: str, picks: Sequence[Pick], left: Sequence[Pick]) -> Pick:
     """The next of `left` after `model`, in the order of `picks`, round and round."""
     names = [pick.model for pick in picks]
     begin = names.index(model) + 1 if model in names else 0
-    order = (*names[begin:], *names[:begin])
+    order = names[begin:] + names
     return min(left, key=lambda pick: order.index(pick.model))
 
 

@@ -49,7 +49,7 @@ from stepfold.events.values import (
 )
 from stepfold.handlers.answering import given_by
 from stepfold.handlers.choosing import World, after, backoff_s, choice, listed, routing_of, shown
-from stepfold.handlers.jobs import next_attempts
+from stepfold.handlers.jobs import next_attempts, rounds_max
 from stepfold.policy.agent import RUN_CODE, SEARCH, Agent, offered
 from stepfold.policy.gate import Who, approval_for, digest_of_call, why_not
 from stepfold.policy.grant import Approval
@@ -142,7 +142,7 @@ def _after_failure(
     if not left or (listed(routing) and turn.ruled_out):
         reason = failure.reason if failure.reason == BUDGET else "model"
         return _abandon(turn, reason, told, choice(routing, None, world, told))
-    if turn.attempt >= routing.attempts_max * len(routing.picks):
+    if turn.attempt >= rounds_max(routing.attempts_max, failure.reason) * len(routing.picks):
         detail = f"{turn.attempt} attempts failed, the last: {told}"
         return _abandon(turn, "model", detail, choice(routing, None, world, told))
     if spent := _spent(agent, turn, routing, world):

@@ -23,7 +23,18 @@ from stepfold.routing import Pick
 
 MALFORMED = "malformed"
 """The reason of a failure that a model may mend when it is shown its error."""
+UNSENT = frozenset({"circuit_open", "at_capacity"})
+"""Reasons of a provider's gate (providers/gate.py): nothing was sent, and soon more may be."""
+UNSENT_ROUNDS_MAX = 12
+"""Rounds through the models before one that was turned away is the last: about five minutes."""
 LIMITS = Limits()
+
+
+def rounds_max(granted: int, reason: str) -> int:
+    """After how many rounds through the models an attempt that failed for `reason` is the last. One
+    that was never sent does not use up those that were `granted`, and yet has an end.
+    """
+    return max(granted, UNSENT_ROUNDS_MAX) if reason in UNSENT else granted
 
 
 def next_attempts(state: Conversation, world: World) -> Iterator[Event]:
@@ -45,7 +56,8 @@ def _next(name: str, job: Job, failure: GenerationFailed, world: World) -> Event
         return replace(again, repair=repair, repairs=request.repairs + 1)
     asks = request.attempt - request.repairs
     left = [pick for pick in routing.picks if pick.model not in job.ruled_out]
-    if not left or asks >= routing.attempts_max * len(routing.picks):
+    asks_max = rounds_max(routing.attempts_max, failure.reason) * len(routing.picks)
+    if not left or asks >= asks_max:
         attempts = f"{request.attempt} attempt{'s' * (request.attempt > 1)}"
         why = choice(routing, None, world, f"after {told}")
         last = f"{request.model}: {failure.detail}" if failure.detail else request.model

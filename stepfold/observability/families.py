@@ -52,7 +52,7 @@ COST = Family(
 UNPRICED = Family(
     "stepfold_unpriced_calls",
     "counter",
-    "Paid calls whose price is not known.",
+    "Calls that were, or may have been, paid for at a price that is not known.",
     ("provider", "model"),
 )
 ERRORS = Family(

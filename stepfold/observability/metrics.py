@@ -33,12 +33,12 @@ from stepfold.events.event import (
 )
 from stepfold.events.names import EventError, split_subject
 from stepfold.events.steps import Stored
-from stepfold.events.values import Spend
 from stepfold.events.wire import KINDS, TAGS, decode
 from stepfold.observability import families
 from stepfold.observability.asked import Asked
 from stepfold.observability.families import FAMILIES
 from stepfold.observability.numbers import OTHER, Labels, Numbers, Words
+from stepfold.observability.unpriced import Paid, unpriced
 from stepfold.observability.waits import Waits
 
 Call = Reasoned | ReasonFailed | Generated | GenerationFailed
@@ -112,7 +112,7 @@ class Metrics:
         self.numbers.observe(families.MODELS, (*who, outcome), event.elapsed_ms / 1000)
         if isinstance(event, Reasoned) and event.first_ms:
             self.numbers.observe(families.FIRST, who, event.first_ms / 1000)
-        self._paid(event, who, customer)
+        self._paid(event, who, name or event.model, customer)
 
     def _run(self, event: Run, name: str, customer: str) -> None:
         outcome = "failed" if isinstance(event, ToolFailed | RetrievalFailed) else "returned"
@@ -120,9 +120,10 @@ class Metrics:
         self.numbers.observe(families.TOOLS, labels, event.elapsed_ms / 1000)
         if isinstance(event, RetrievalReturned | RetrievalFailed):
             for bought in event.spent:
-                self._paid(bought, self._who(bought.provider, bought.model), customer)
+                who = self._who(bought.provider, bought.model)
+                self._paid(bought, who, bought.model, customer)
 
-    def _paid(self, bought: Call | Spend, who: tuple[str, str], customer: str) -> None:
+    def _paid(self, bought: Paid, who: tuple[str, str], model: str, customer: str) -> None:
         usage, cost = bought.usage, bought.cost_usd
         if usage is not None:
             for direction, count in (
@@ -133,7 +134,7 @@ class Metrics:
                 self.numbers.add(families.TOKENS, (*who, direction, customer), count or 0)
         if cost is not None and cost.is_finite():
             self.numbers.add(families.COST, (*who, customer), float(cost))
-        elif usage is not None:
+        elif unpriced(bought, model):
             self.numbers.add(families.UNPRICED, who)
 
     def _who(self, provider: str, model: str) -> tuple[str, str]:

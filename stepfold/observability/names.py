@@ -89,7 +89,7 @@ SHADOW: Final = "stepfold.shadow"
 ROUTE: Final = "stepfold.route"
 CHOICE: Final = "stepfold.choice"
 UNPRICED: Final = "stepfold.unpriced"
-"""The call used tokens whose price is not known: it is not free."""
+"""The call was paid for, or may have been, and the price is not known: it is not free."""
 
 
 def message(prefix: str, number: int, field: str) -> str:

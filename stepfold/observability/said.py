@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -34,6 +33,7 @@ from stepfold.events.transcript import Thought
 from stepfold.events.values import Options, Part, Passage, Refusal, Spend, Text, Usage
 from stepfold.observability import names
 from stepfold.observability.span import Attributes, cut
+from stepfold.observability.unpriced import Paid, unpriced
 
 ModelRequest = ReasonRequested | GenerationRequested
 ModelOutcome = Reasoned | ReasonFailed | Generated | GenerationFailed
@@ -122,7 +122,7 @@ def model_call(
     answered = outcome.model if isinstance(outcome, Reasoned | Generated) else request.model
     said |= _provider(outcome.provider or _prefix(request.model), at_provider(answered))
     said |= _asked(request) | _answered(outcome)
-    said |= paid(outcome.usage, outcome.cost_usd)
+    said |= paid(outcome, request.model)
     if shown:
         said |= _messages(names.LLM_INPUT, shown) | _input([_plain(each) for each in shown])
     if isinstance(outcome, Reasoned) and outcome.first_ms:
@@ -226,15 +226,16 @@ def _plain(message: Message) -> dict[str, str]:
 # -- money --------------------------------------------------------------------------------------
 
 
-def paid(usage: Usage | None, cost_usd: Decimal | None) -> Attributes:
+def paid(bought: Paid, model: str) -> Attributes:
     """A price that is not known is said to be so, and is no number."""
-    said = _usage(usage) if usage is not None else {}
+    said = _usage(bought.usage) if bought.usage is not None else {}
+    cost_usd = bought.cost_usd
     if cost_usd is not None and cost_usd.is_finite():
         return said | {
             names.LLM_COST: float(cost_usd),
             names.LANGFUSE_COST: json({"total": cost_usd}),
         }
-    return said | {names.UNPRICED: True} if usage is not None else said
+    return said | {names.UNPRICED: True} if unpriced(bought, model) else said
 
 
 def _usage(usage: Usage) -> Attributes:
@@ -281,7 +282,7 @@ def spend(bought: Spend) -> Attributes:
     if embeds:
         said[names.OPERATION] = names.EMBEDDINGS
     provider = bought.provider or _prefix(bought.model)
-    return said | _provider(provider, model) | paid(bought.usage, bought.cost_usd)
+    return said | _provider(provider, model) | paid(bought, bought.model)
 
 
 # -- tools and searches -------------------------------------------------------------------------

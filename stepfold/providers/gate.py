@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable
 
 from stepfold.providers.model import Model, ModelBusy, Prompt, Reply
+from stepfold.providers.room import Room
 
 AT_ONCE = 64
-"""Calls of one provider that one process makes at once."""
+"""Calls of one provider that one process makes at once, where the routes do not say it."""
 WAIT_S = 5.0
 """How long a call waits for its turn before it is turned away."""
 FAILURES_MAX = 8
@@ -26,7 +27,9 @@ ITS_OWN = frozenset({"unavailable", "overloaded", "unreachable", "timeout", "cut
 
 
 class Gated:
-    """A model behind a gate. `clock` tells seconds that only grow."""
+    """A model behind a gate. `clock` tells seconds that only grow; `at_once` may change at any
+    time.
+    """
 
     def __init__(
         self,
@@ -39,16 +42,33 @@ class Gated:
     ) -> None:
         self._model = model
         self._name = name
-        self._room = asyncio.Semaphore(at_once)
+        self._room = Room(at_once)
         self._wait_s = wait_s
         self._clock = clock
         self._failures = 0
         self._shut_until = 0.0
         self._trying = False
 
+    @property
+    def at_once(self) -> int:
+        return self._room.size
+
+    @at_once.setter
+    def at_once(self, at_once: int) -> None:
+        self._room.size = at_once
+
     async def reply(self, prompt: Prompt, /) -> Reply:
         trial = self._check()
-        await self._wait()
+        try:
+            await self._wait()
+            try:
+                return await self._ask(prompt)
+            finally:
+                self._room.leave()
+        finally:
+            self._trying = self._trying and not trial
+
+    async def _ask(self, prompt: Prompt) -> Reply:
         begin = self._clock()
         try:
             reply = await self._model.reply(prompt)
@@ -63,9 +83,6 @@ class Gated:
         else:
             self._failures = 0
             return reply
-        finally:
-            self._trying = self._trying and not trial
-            self._room.release()
 
     def _check(self) -> bool:
         """Is this the one call that tries whether a provider that was left alone is back?"""
@@ -84,9 +101,8 @@ class Gated:
     async def _wait(self) -> None:
         try:
             async with asyncio.timeout(self._wait_s):
-                await self._room.acquire()
+                await self._room.enter()
         except TimeoutError:
-            self._trying = False
             raise ModelBusy(
                 f"{self._name} has as many calls as this process makes at once",
                 reason="at_capacity",

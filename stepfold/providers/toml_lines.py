@@ -19,6 +19,7 @@ class Lines:
 
     def __init__(self, text: str) -> None:
         self._lines: dict[Place, int] = {}
+        self._implied: dict[Place, int] = {}
         self._entries: Counter[Place] = Counter()
         table: Place = ()
         for line, statement in _statements(text.splitlines()):
@@ -29,10 +30,15 @@ class Lines:
                 self._note(table, told, _Cursor(line, statement))
 
     def of(self, place: Place) -> int:
-        """The line of `place`; where that is not found, of the nearest key around it, else 1."""
-        while place and place not in self._lines:
+        """The line of `place`; where that is not found, of the nearest key around it, else 1. A
+        table that only the heads of others name, as `a.b` in `[a.b.c]`, is where the first does.
+        """
+        while place:
+            line = self._lines.get(place) or self._implied.get(place)
+            if line is not None:
+                return line
             place = place[:-1]
-        return self._lines.get(place, 1)
+        return 1
 
     def _open(self, told: Any, line: int) -> Place:
         """The place of a table's head: `a.b` is of the last `[[a]]`, which has a number."""
@@ -46,6 +52,7 @@ class Lines:
             if self._entries[place]:
                 self._lines.setdefault(place, line)
                 place = (*place, self._entries[place] - 1)
+            self._implied.setdefault(place, line)
         self._lines.setdefault(place, line)
         return place
 

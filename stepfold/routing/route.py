@@ -64,7 +64,7 @@ def route(routes: Routes, facts: Facts) -> Routing:
             passed.append(f"{candidate.model or f'task {candidate.task}'}: {why}")
         elif candidate.model not in {pick.model for pick in picks}:
             picks.append(Pick(candidate.model, place, candidate.options))
-    if facts.budget == "cheaper" and len(picks) > 1:
+    if facts.budget == "cheaper":
         passed += [f"{pick.model}: the budget is nearly used up" for pick in picks[:-1]]
         picks = picks[-1:]
     return Routing(

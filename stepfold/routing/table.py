@@ -17,7 +17,7 @@ from msgspec import Struct
 from stepfold.events.values import Options
 
 Need = Literal["tools", "vision", "structured"]
-ServerKind = Literal["openai-chat"]
+ServerKind = Literal["openai-chat", "shipped"]
 
 
 class Can(Struct, frozen=True, omit_defaults=True):
@@ -79,12 +79,14 @@ class Route(Struct, frozen=True, omit_defaults=True):
 
 class Server(Struct, frozen=True, omit_defaults=True):
     """A server that speaks a provider's API. `key_env` names the variable with its key, in the
-    environment of the workers; the key itself is in no table.
+    environment of the workers; the key itself is in no table. Of a provider that ships, kind
+    `shipped`, it only says `at_once`: how many calls a process makes at once, 0 = as many as usual.
     """
 
     kind: ServerKind
     base_url: str
     key_env: str = ""
+    at_once: int = 0
 
 
 class Routes(Struct, frozen=True, omit_defaults=True):

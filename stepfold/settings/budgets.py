@@ -6,14 +6,16 @@ BudgetsRefused    it cannot be read, or means nothing: every mistake with its li
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from stepfold.events.names import NameRefused, token
 from stepfold.policy.budget import ANY, Budget, Budgets, Period, Scope
 from stepfold.providers.toml_lines import Lines, Place
+from stepfold.settings.file_text import TextUnread, name_of, no_toml, text_of
 from stepfold.settings.settings import SettingsError
 
 BUDGET = "budget"
@@ -37,35 +39,25 @@ class BudgetsRefused(SettingsError):
 
 
 def read_budgets(path: Path) -> Budgets:
-    """The budgets in a file; BudgetsRefused."""
+    """The budgets in a file, `-` is stdin; BudgetsRefused."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BudgetsRefused((f"{path}: {error.strerror}",)) from error
-    except UnicodeDecodeError as error:
-        raise BudgetsRefused((f"{path}: it is not UTF-8: save it as UTF-8",)) from error
-    return parse_budgets(text, str(path))
+        return parse_budgets(text_of(path), name_of(path))
+    except TextUnread as error:
+        raise BudgetsRefused((str(error),)) from error
 
 
 def parse_budgets(text: str, name: str) -> Budgets:
     """The budgets that are written in `text`; `name` stands before each mistake in it."""
     try:
         told = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        raise BudgetsRefused((_syntax(name, str(error)),)) from error
+    except ValueError as error:  # no TOML, or a number of 5,000 digits
+        raise BudgetsRefused((no_toml(name, error),)) from error
     reading = _Reading(Lines(text))
     budgets = tuple(reading.budgets(told))
     if reading.problems:
         lines = sorted(reading.problems)
         raise BudgetsRefused(tuple(f"{name}:{line}: {why}" for line, why in lines))
     return Budgets(budgets)
-
-
-def _syntax(name: str, why: str) -> str:
-    """tomllib says `... (at line 3, column 7)`."""
-    told, _, place = why.rpartition(" (at ")
-    line = place.partition(",")[0].removeprefix("line ")
-    return f"{name}:{line}: {told}" if line.isdigit() else f"{name}: {why}"
 
 
 class _Reading:
@@ -115,7 +107,17 @@ class _Reading:
             form = "customer/conversation" if scope == "conversation" else f"the {scope}'s name"
             why = f'{scope} = {_shown(name)} is none: write {form}, or "{ANY}" for each one'
             self._wrong((*at, scope), why)
+        elif scope != "agent" and name != ANY:
+            self._can_be((*at, scope), parts)
         return scope, str(name)
+
+    def _can_be(self, at: Place, parts: Sequence[str]) -> None:
+        """Can a customer, and a conversation, be called so?"""
+        for what, part in zip(("customer", "conversation"), parts, strict=False):
+            try:
+                token(what, part)
+            except NameRefused as error:
+                self._wrong(at, str(error))
 
     def _limit(self, at: Place, told: Mapping[str, Any]) -> Decimal:
         value = told.get("limit_usd")

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from stepfold.handlers.choosing import CONVERSE
 from stepfold.routing import Conditions, Need, Server
 from stepfold.settings.catalogue import Does, Skills, like, providers, skills
-from stepfold.settings.written import MODELS, Listed, Problems, Written
+from stepfold.settings.written import Listed, Problems, Written
+from stepfold.settings.written_forms import MODELS
 from stepfold.tasks import READY
 
 EMBED, RERANK = "embed", "rerank"

@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from stepfold.providers.anthropic import Anthropic
 from stepfold.providers.cohere import Cohere, CohereEmbedder, CohereReranker
 from stepfold.providers.embedder import Embedder
-from stepfold.providers.gate import Gated
+from stepfold.providers.gate import AT_ONCE, Gated
 from stepfold.providers.google import Google, GoogleEmbedder, Key, Project
 from stepfold.providers.hashing import NAME as HASHING
 from stepfold.providers.hashing import HashingEmbedder
@@ -30,7 +31,7 @@ from stepfold.providers.openai import OpenAI, OpenAIEmbedder
 from stepfold.providers.overlap import NAME as OVERLAP
 from stepfold.providers.overlap import OverlapReranker
 from stepfold.providers.reranker import Reranker
-from stepfold.routing import Server
+from stepfold.routing import Server, ServerKind
 
 Environment = Mapping[str, str]
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -89,7 +90,7 @@ def missing(model: str, environment: Environment = os.environ) -> str:
 
 class Reachable(Mapping[str, Model]):
     """What a process can ask: `own`, else the servers of the routes as they are now. A server's key
-    is read when it is first asked.
+    is read when it is first asked. The gate before each lets through what the routes say now.
     """
 
     def __init__(
@@ -104,25 +105,35 @@ class Reachable(Mapping[str, Model]):
         self._made: dict[tuple[str, Server], Model] = {}
 
     def __getitem__(self, name: str) -> Model:
-        if name in self._own:
-            return self._own[name]
-        server = self._servers()[name]
-        key = (name, server)
+        server = self._servers().get(name)
+        model = self._own[name] if name in self._own else self._server(name, server)
+        if isinstance(model, Gated):
+            model.at_once = server.at_once if server and server.at_once else AT_ONCE
+        return model
+
+    def __iter__(self) -> Iterator[str]:
+        named = (name for name, server in self._servers().items() if server.kind != SHIPPED)
+        return iter(dict.fromkeys((*self._own, *named)))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _server(self, name: str, server: Server | None) -> Model:
+        """Its gate stays when only `at_once` changes."""
+        if server is None or server.kind == SHIPPED:
+            raise KeyError(name)
+        key = (name, replace(server, at_once=0))
         if key not in self._made:
             self._made[key] = Gated(self._make(name, server), name)
         return self._made[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({**self._own, **self._servers()})
-
-    def __len__(self) -> int:
-        return len({**self._own, **self._servers()})
 
     def _make(self, name: str, server: Server) -> Model:
         api_key = self._environment.get(server.key_env, "") or NO_KEY
         return OpenAI(api_key=api_key, base_url=server.base_url, name=name, dialect="chat")
 
 
+SHIPPED: ServerKind = "shipped"
+"""A provider of this file, of which the routes only say how many calls go out at once."""
 NO_KEY = "none"
 """For a server of one's own that wants no key, where its SDK demands one."""
 

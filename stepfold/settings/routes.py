@@ -10,8 +10,12 @@ from pathlib import Path
 
 from stepfold.routing import Routes
 from stepfold.settings.checks import Checks
+from stepfold.settings.file_text import TextUnread, name_of, no_toml, text_of
 from stepfold.settings.settings import SettingsError
-from stepfold.settings.written import MODELS, PROVIDERS, Problems, Reading
+from stepfold.settings.written import Problems, Reading
+from stepfold.settings.written_forms import MODELS, PROVIDERS
+
+NO_ROUTE = 'there is no route in it: write one, such as [converse] and ask = ["provider/model"]'
 
 
 class RoutesRefused(SettingsError):
@@ -23,22 +27,19 @@ class RoutesRefused(SettingsError):
 
 
 def read_routes(path: Path) -> Routes:
-    """The table in a file; RoutesRefused."""
+    """The table in a file, `-` is stdin; RoutesRefused."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RoutesRefused((f"{path}: {error.strerror}",)) from error
-    except UnicodeDecodeError as error:
-        raise RoutesRefused((f"{path}: it is not UTF-8: save it as UTF-8",)) from error
-    return parse_routes(text, str(path))
+        return parse_routes(text_of(path), name_of(path))
+    except TextUnread as error:
+        raise RoutesRefused((str(error),)) from error
 
 
 def parse_routes(text: str, name: str) -> Routes:
     """The table that is written in `text`; `name` stands before each mistake in it."""
     try:
         told = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RoutesRefused((_syntax(name, str(error)),)) from error
+    except ValueError as error:  # no TOML, or a number of 5,000 digits
+        raise RoutesRefused((no_toml(name, error),)) from error
     problems = Problems(text)
     reading = Reading(problems)
     declared, servers = reading.models(told.get(MODELS)), reading.servers(told.get(PROVIDERS))
@@ -47,15 +48,10 @@ def parse_routes(text: str, name: str) -> Routes:
     checks.run()
     if found := problems.told(name):
         raise RoutesRefused(found)
+    if not written:
+        raise RoutesRefused((f"{name}: {NO_ROUTE}",))
     return Routes(
         routes=tuple(each.route for each in written),
         models={model: checks.models[model].can for model in sorted(checks.models)},
         providers=servers,
     )
-
-
-def _syntax(name: str, why: str) -> str:
-    """tomllib says `... (at line 3, column 7)`."""
-    told, _, place = why.rpartition(" (at ")
-    line = place.partition(",")[0].removeprefix("line ")
-    return f"{name}:{line}: {told}" if line.isdigit() else f"{name}: {why}"

@@ -9,83 +9,39 @@ import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Struct
 from msgspec.structs import replace
 
-from stepfold.events.values import Effort, Options
-from stepfold.handlers.choosing import AGENT, REQUEST
+from stepfold.events.names import NameRefused, token
+from stepfold.events.values import Options
 from stepfold.providers.toml_lines import Lines, Place
-from stepfold.routing import Candidate, Conditions, Need, Route, Server, ServerKind
-from stepfold.settings.catalogue import Does, Skills, providers, skills
+from stepfold.routing import Candidate, Conditions, Route, Server
+from stepfold.settings.catalogue import Skills, providers, skills
+from stepfold.settings.languages import TAG
+from stepfold.settings.written_forms import (
+    CUSTOMER,
+    FORMS,
+    KNOWN,
+    MODELS,
+    NAME,
+    NAMED,
+    PROVIDERS,
+    SCOPES,
+    LimitsForm,
+    ServerForm,
+    SkillsForm,
+    WhenForm,
+    WithForm,
+    unnamed,
+)
 
-MODELS, PROVIDERS = "models", "providers"
-TAKEN = frozenset({MODELS, PROVIDERS, AGENT, REQUEST})
-"""What no task can be called."""
-SCOPES = ("customer", "agent")
-_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+Form = TypeVar("Form", bound=Struct)
+AT_ONCE = "at_once"
 _HOURS = re.compile(r"(\d{1,2})-(\d{1,2})")
 DAY_H = 24
-
-Words = tuple[Annotated[str, Meta(min_length=1)], ...]
-Count = Annotated[int, Meta(ge=1)]
-Form = TypeVar("Form", bound=Struct)
-
-
-class _When(Struct, frozen=True):
-    customers: Words = ()
-    channels: Words = ()
-    languages: Words = ()
-    needs: tuple[Need, ...] = ()
-    not_needs: tuple[Need, ...] = ()
-    tokens_max: Count | None = None
-    budget_left_min_usd: Annotated[float, Meta(ge=0)] | None = None
-    hours: str = ""
-
-
-class _With(Struct, frozen=True):
-    effort: Effort = ""
-    output_tokens_max: Count | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    tool_choice: str = ""
-    parallel: bool = True
-    cache: bool = True
-
-
-class _Skills(Struct, frozen=True):
-    does: Does | UnsetType = UNSET
-    tools: bool | UnsetType = UNSET
-    vision: bool | UnsetType = UNSET
-    structured: bool | UnsetType = UNSET
-    context: Count | UnsetType = UNSET
-
-
-class _Server(Struct, frozen=True):
-    kind: ServerKind = "openai-chat"
-    base_url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+")] = ""
-    key_env: Annotated[str, Meta(pattern="^[A-Z_][A-Z0-9_]*$")] = ""
-
-
-class _Limits(Struct, frozen=True):
-    attempts_max: Count = 3
-    repairs_max: Annotated[int, Meta(ge=0)] = 2
-
-
-_FORMS: Mapping[str, str] = {
-    "hours": 'from-to in UTC, such as "8-18", or "22-6" over midnight',
-    "base_url": "an address such as https://models.example.com/v1",
-    "key_env": "the name of a variable, such as EXAMPLE_API_KEY, and never the key itself",
-}
-"""How a value is written where its type does not say it."""
-_KNOWN: Mapping[str, tuple[str, ...]] = {
-    "does": get_args(Does),
-    "effort": tuple(effort for effort in get_args(Effort) if effort),
-    "kind": get_args(ServerKind),
-    "needs": get_args(Need),
-    "not_needs": get_args(Need),
-}
 
 
 class Listed(Struct, frozen=True):
@@ -135,7 +91,7 @@ class Reading:
         """What the file says of models, on top of what the catalogue says."""
         found: dict[str, Skills] = {}
         for name, table in self._table((MODELS,), told).items():
-            given = msgspec.to_builtins(self._form((MODELS, name), table, _Skills))
+            given = msgspec.to_builtins(self._form((MODELS, name), table, SkillsForm))
             found[name] = replace(skills(name) or Skills(), **given)
         return found
 
@@ -143,23 +99,29 @@ class Reading:
         found: dict[str, Server] = {}
         for name, table in self._table((PROVIDERS,), told).items():
             at = (PROVIDERS, name)
-            form = self._form(at, table, _Server)
-            found[name] = Server(form.kind, form.base_url, form.key_env)
+            form = self._form(at, table, ServerForm)
             if name in providers():
-                self._wrong(at, f"provider {name!r} ships with stepfold: take another name")
-            elif not _NAME.fullmatch(name):
-                self._wrong(at, f"provider {name!r}: {_NAMED}")
+                found[name] = Server("shipped", "", at_once=form.at_once or 0)
+                self._check_shipped(at, name, table)
+                continue
+            found[name] = Server(form.kind, form.base_url, form.key_env, form.at_once or 0)
+            if not NAME.fullmatch(name):
+                self._wrong(at, f"provider {name!r}: {NAMED}")
             if "base_url" not in self._table(at, table):
-                self._wrong(at, f"provider {name!r} has no base_url: {_FORMS['base_url']}")
+                self._wrong(at, f"provider {name!r} has no base_url: {FORMS['base_url']}")
         return found
+
+    def _check_shipped(self, at: Place, name: str, told: Any) -> None:
+        if isinstance(told, dict) and set(told) != {AT_ONCE}:
+            own = f"take another name for a server of your own, or say {AT_ONCE} alone"
+            self._wrong(at, f"provider {name!r} ships with stepfold: {own}")
 
     def routes(self, told: Mapping[str, Any]) -> Iterator[Written]:
         for task, table in told.items():
             if task in (MODELS, PROVIDERS):
                 continue
-            if task in TAKEN or not _NAME.fullmatch(task):
-                why = "that word is taken" if task in TAKEN else _NAMED
-                self._wrong((task,), f"task {task!r}: {why}")
+            if why := unnamed(task):
+                self._wrong((task,), why)
             else:
                 yield from self._scope((task,), table, Route(task, ()), SCOPES)
 
@@ -168,17 +130,26 @@ class Reading:
     ) -> Iterator[Written]:
         """The route of a table, and those of its customers and agents."""
         table = self._table(at, told)
-        limits = [name for name in _Limits.__struct_fields__ if name in table]
-        self._known(at, table, ("ask", "shadow", *_Limits.__struct_fields__, *narrower))
-        given = self._form(at, {name: table[name] for name in limits}, _Limits)
+        limits = [name for name in LimitsForm.__struct_fields__ if name in table]
+        self._known(at, table, ("ask", "shadow", *LimitsForm.__struct_fields__, *narrower))
+        given = self._form(at, {name: table[name] for name in limits}, LimitsForm)
         route = replace(scope, **{name: getattr(given, name) for name in limits})
         if "ask" in table or not table.keys() & set(narrower) or limits or "shadow" in table:
             yield self._route(at, table, route)
         for kind in narrower:
             rest = narrower[narrower.index(kind) + 1 :]
             for name, inner in self._table((*at, kind), table.get(kind, {})).items():
+                self._can_be((*at, kind, name), kind, name)
                 scoped = replace(route, **{kind: name})
                 yield from self._scope((*at, kind, name), inner, scoped, rest)
+
+    def _can_be(self, at: Place, kind: str, name: str) -> None:
+        """Can a customer, or an agent, be called so? What is for another one never holds."""
+        try:
+            if kind == CUSTOMER or not name:
+                token(kind, name)
+        except NameRefused as error:
+            self._wrong(at, str(error))
 
     def _route(self, at: Place, table: Mapping[str, Any], route: Route) -> Written:
         ask = tuple(self._candidates((*at, "ask"), table.get("ask", [])))
@@ -221,7 +192,13 @@ class Reading:
         return Candidate(**names, when=when, options=options)
 
     def _conditions(self, at: Place, told: Any) -> Conditions:
-        form = self._form(at, told, _When)
+        form = self._form(at, told, WhenForm)
+        for number, name in enumerate(form.customers):
+            self._can_be((*at, "customers", number), CUSTOMER, name)
+        for number, tag in enumerate(form.languages):
+            if not TAG.fullmatch(tag):
+                why = f'languages: "{tag}" is no BCP 47 tag: write one such as de, en or pt-BR'
+                self._wrong((*at, "languages", number), f"{_path(at)}: {why}")
         left = form.budget_left_min_usd
         both = sorted(set(form.needs) & set(form.not_needs))
         if both:
@@ -244,11 +221,11 @@ class Reading:
         begin, end = (int(found[1]), int(found[2])) if found else (0, 0)
         if 0 <= begin < DAY_H and 0 < end <= DAY_H and begin != end:
             return begin, end
-        self._wrong(at, f'{_path(at)} = "{told}" are no hours: write {_FORMS["hours"]}')
+        self._wrong(at, f'{_path(at)} = "{told}" are no hours: write {FORMS["hours"]}')
         return None
 
     def _options(self, at: Place, told: Any) -> Options:
-        form = self._form(at, told, _With)
+        form = self._form(at, told, WithForm)
         return Options(
             effort=form.effort,
             output_tokens_max=form.output_tokens_max,
@@ -286,24 +263,21 @@ class Reading:
         return form(**good)
 
 
-_NAMED = "a name has small letters, digits, - and _, and begins with a letter"
-
-
 def _path(at: Place) -> str:
     """`converse.ask 2`: entries are counted from 1, as people do."""
     path = ""
     for word in at:
-        name = word if isinstance(word, int) or _NAME.fullmatch(word) else f'"{word}"'
+        name = word if isinstance(word, int) or NAME.fullmatch(word) else f'"{word}"'
         path += f" {name + 1}" if isinstance(name, int) else f".{name}" if path else name
     return path
 
 
 def _meant(key: str, value: object, error: msgspec.ValidationError) -> str:
     """What is wrong with a value, and how it is written."""
-    if key in _KNOWN:
-        return f"{key} = {_shown(value)}: {_either(_KNOWN[key])}"
-    if key in _FORMS:  # what was written may be a key that nobody should see
-        return f"{key} is {_FORMS[key]}"
+    if key in KNOWN:
+        return f"{key} = {_shown(value)}: {_either(KNOWN[key])}"
+    if key in FORMS:  # what was written may be a key that nobody should see
+        return f"{key} is {FORMS[key]}"
     return f"{key} = {_shown(value)}: {error}"
 
 

@@ -21,7 +21,7 @@ from stepfold.handlers.budgets import Keeper
 from stepfold.policy.budget import Budget
 from stepfold.streams.log import Balance, Hold
 from stepfold.streams.memory import utc_now
-from tests.cli.commands import records, run
+from tests.cli.commands import records, run, spawn
 from tests.cli.paid import paid_events
 from tests.projections.made import DIGEST
 
@@ -75,6 +75,27 @@ def test_a_file_that_is_right_is_explained(file: Path) -> None:
     assert ended.exit_code == 0
     assert "each customer: $10 in all; warns at 80%" in ended.stdout
     assert "1 budget, nothing is wrong" in " ".join(ended.stdout.split())
+
+
+def test_budgets_may_come_from_a_pipe(here: Path) -> None:
+    checked = spawn("budget", "check", "-", input=TOML, STEPFOLD_DATA_DIR=str(here))
+    wrong = spawn("budget", "check", "-", input=TOML + "x = 1\n", STEPFOLD_DATA_DIR=str(here))
+
+    assert "stdin: 1 budget, nothing is wrong" in checked.stdout
+    assert wrong.stderr.startswith("stepfold: stdin:5: unknown key `x`")
+
+
+def test_a_file_without_a_budget_is_right_and_said_to_limit_nothing(
+    file: Path, tmp_path: Path
+) -> None:
+    file.write_text("# none\n")
+    paid_events(tmp_path, [ConversationStarted("help-desk", DIGEST)])
+
+    checked, applied = (run("budget", each, file, data=tmp_path) for each in ("check", "apply"))
+
+    assert (checked.exit_code, applied.exit_code) == (0, 0)
+    assert checked.stderr == "stepfold: there is no budget in it: in force, it limits nothing\n"
+    assert applied.stderr == "stepfold: there is no budget in it: nothing is limited any more\n"
 
 
 @pytest.mark.parametrize("command", ["check", "apply"])

@@ -319,6 +319,9 @@ WRONG = {
     "objekt.json": '{"type": "objekt"}',
     "away.json": '{"$ref": "https://example.com/schema.json"}',
     "some.bin2": "?",
+    "empty.txt": "",
+    "blank.json": " \n\n",
+    "begun.json": '{"type":\n',
 }
 
 
@@ -327,7 +330,9 @@ WRONG = {
     [
         (("--task", "classify", "--input", "none.json"), "none.json: No such file or directory"),
         (("--task", "classify", "--input", "broken.json"), "broken.json:2: not JSON: "),
-        (("--task", "classify", "--input", "cut.json"), "cut.json:3: not JSON: "),
+        (("--task", "classify", "--input", "cut.json"), "cut.json:1: not JSON: "),
+        (("--task", "classify", "--input", "empty.txt"), "empty.txt: it is empty; nothing was ask"),
+        (("--task", "summarise", "--input", "blank.json"), "blank.json: it is empty; nothing was"),
         (("--task", "classify", "--input", "words.txt"), "`labels`"),
         (("--task", "classify", "--input", "label.json"), "(fields: text, labels, several)"),
         (("--task", "sort", "--input", "words.txt"), "task 'sort' needs --schema FILE (ready"),
@@ -355,6 +360,7 @@ def test_an_input_that_cannot_be_is_refused_in_one_line(
         ("none.json", "none.json: No such file or directory"),
         ("broken.json", "broken.json:2: not JSON: "),
         ("words.txt", "words.txt:1: not JSON: "),
+        ("begun.json", "begun.json:1: not JSON: Input data was truncated"),
         ("array.json", "array.json: list is no JSON Schema: give an object"),
         ("objekt.json", "objekt.json: this is no JSON Schema: type: 'objekt' is not valid"),
         ("away.json", "a schema refers only to its own parts (#/$defs/name)"),
@@ -397,6 +403,40 @@ def test_a_wrong_command_line_is_a_usage_error(words: tuple[str, ...], why: str)
 
     assert ended.exit_code == exits.USAGE
     assert why in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("task", "why"),
+    [
+        ("Sort!", "task 'Sort!': a name has small letters, digits, - and _, and begins with a le"),
+        ("request", "task 'request': that word is taken"),
+    ],
+)
+def test_a_task_that_no_route_can_be_for_is_told_what_one_may_be_called(
+    here: Path, task: str, why: str
+) -> None:
+    words = ("generate", "--task", task, "--schema", here / "mood.json", "--input")
+
+    ended = run(*words, here / "input.json", data=here, columns=300)
+    named = run(
+        *(*words, here / "input.json", "--model", "scripted", *script(here, {"mood": "bad"})),
+        data=here,
+    )
+
+    assert ended.exit_code == exits.USAGE
+    assert why in " ".join(ended.stderr.split())
+    assert "route try" not in ended.stderr
+    assert json.loads(named.stdout) == {"mood": "bad"}
+
+
+def test_an_empty_pipe_is_refused_before_anything_is_asked(here: Path) -> None:
+    words = map(str, ("generate", "--task", "summarise", "--input", "-"))
+
+    ended = spawn(*words, input="\n", STEPFOLD_DATA_DIR=str(here))
+
+    assert ended.returncode == exits.REFUSED
+    assert ended.stderr == "stepfold: stdin: it is empty; nothing was asked\n"
+    assert steps(here) == []
 
 
 def test_its_help_names_the_tasks_that_are_ready() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from stepfold.app import opened
 from stepfold.cli import exits
 from stepfold.handlers.choosing import World, routing_of
 from stepfold.projections.conversation import Conversation
-from stepfold.routing import Routes, digest
+from stepfold.routing import Candidate, Route, Routes, digest, encode_routes
 from stepfold.settings import parse_routes, read_agent, read_routes
 from stepfold.settings.hosted import KEYS
-from tests.cli.commands import first_line, records, run, running
+from tests.cli.commands import first_line, records, run, running, spawn
 from tests.test_docs import DOCS, blocks, table
 
 GOOD = """\
@@ -176,6 +177,37 @@ def test_models_that_cannot_be_asked_from_here_are_told_with_what_to_set(
     assert "openai" not in told
 
 
+def test_in_json_they_are_told_too(file: Path) -> None:
+    (told,) = records(run("route", "check", file, "--json"))
+
+    hints = "\n".join(told["keyless"])
+    assert "google/gemini-2.5-pro cannot be asked from here: set GEMINI_API_KEY or" in hints
+    assert "ours is asked without a key from here: set OURS_KEY" in hints
+    assert len(told["keyless"]) == 5
+
+
+def test_routes_may_come_from_a_pipe(tmp_path: Path) -> None:
+    here = {"STEPFOLD_DATA_DIR": str(tmp_path)}
+
+    checked = spawn("route", "check", "-", input=OTHER, **here)
+    wrong = spawn("route", "check", "-", input=BAD["an unknown key"][0], **here)
+    applied = spawn("route", "apply", "-", "--json", input="\ufeff" + OTHER, **here)
+
+    assert checked.stdout == "stdin: 1 route, 1 model, no mistake\n"
+    assert wrong.stderr.startswith("stepfold: stdin:3: converse: unknown key `atempts_max`")
+    assert json.loads(applied.stdout)["table"] == digest(parse_routes(OTHER, ""))
+
+
+def test_a_file_without_a_route_is_refused(file: Path, tmp_path: Path) -> None:
+    file.write_text("# later\n")
+
+    for command in ("check", "apply"):
+        ended = run("route", command, file, data=tmp_path)
+
+        assert ended.exit_code == exits.REFUSED
+        assert ended.stderr.startswith(f"stepfold: {file}: there is no route in it: write one")
+
+
 # -- apply and show -----------------------------------------------------------------------------
 
 
@@ -212,6 +244,50 @@ def test_what_is_applied_is_current_and_earlier_ones_are_kept(tmp_path: Path) ->
     assert then["table"] == first == digest(parse_routes(GOOD, ""))
     assert [each["task"] for each in then["routes"]] == ["converse", "converse"]
     assert applied(tmp_path, GOOD) == first
+
+
+def test_the_first_digits_of_a_digest_are_enough(here: Path) -> None:
+    whole = digest(parse_routes(GOOD, ""))
+    digits = whole.removeprefix("sha256:")
+
+    for name in (digits[:4], f"sha256:{digits[:4]}", digits[:63], digits):
+        (told,) = records(run("route", "show", name, "--json", data=here))
+        assert told["table"] == whole
+
+    for name in (digits[:3], digits[:4] + "x", "f" * 20):
+        ended = run("route", "show", name, data=here)
+        assert ended.exit_code == exits.REFUSED
+        assert f"routes {name!r} are not on this log" in ended.stderr
+
+
+def test_digits_of_several_tables_are_said_to_be(tmp_path: Path) -> None:
+    one, other, digits = alike()
+
+    async def keep() -> None:
+        async with opened(settings.read({}, folder=tmp_path)) as found:
+            await found.routes.put(encode_routes(one))
+            await found.routes.appoint(encode_routes(other))
+
+    asyncio.run(keep())
+    ended = run("route", "show", digits, data=tmp_path)
+    (told,) = records(run("route", "show", digest(one)[7:24], "--json", data=tmp_path))
+
+    assert ended.exit_code == exits.REFUSED
+    first, second = (digest(each)[7:19] for each in (one, other))
+    assert f"routes {digits!r} could be any of {first}, {second}: write more dig" in ended.stderr
+    assert told["table"] == digest(one)
+
+
+def alike() -> tuple[Routes, Routes, str]:
+    """Two tables whose digests begin with the same four digits."""
+    seen: dict[str, Routes] = {}
+    for number in range(10_000):
+        table = Routes((Route("converse", (Candidate("extractive"),), attempts_max=number),))
+        digits = digest(table)[7:11]
+        if digits in seen:
+            return seen[digits], table, digits
+        seen[digits] = table
+    raise AssertionError("no two are alike")
 
 
 @pytest.mark.parametrize("name", ["sha256:" + "0" * 64, "current", "*", "sha256:>"])

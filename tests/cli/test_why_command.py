@@ -276,7 +276,7 @@ def test_a_generation_that_was_given_up_keeps_its_task(here: Path) -> None:
     assert (asked["model"], end["model"]) == (BROKE, "")
     assert (end["call"], end["task"]) == ("g1", "classify")
     assert end["choice"]["route"] == "classify for customer fails"
-    assert end["failure"] == f"no_money: {NO_CREDIT} (1 attempt)"
+    assert end["failure"] == f"no_money: {BROKE}: the credit is used up (1 attempt)"
 
 
 def test_a_generation_whose_model_was_named_says_so(here: Path) -> None:

@@ -46,19 +46,32 @@ def test_an_answer_with_a_quote_is_given_as_it_is() -> None:
     assert given == ResponseGiven(1, "At 9.", (QUOTE,))
 
 
+def test_a_quote_that_does_not_stand_there_is_kept_with_the_answer_that_another_supports() -> None:
+    given = answers("At 9.", QUOTE, WRONG, cite=True)
+
+    assert (given.text, given.outcome, given.citations) == ("At 9.", "answer", (QUOTE,))
+    assert [refused.citation for refused in given.refused] == [WRONG]
+
+
 @pytest.mark.parametrize("citations", [(), (WRONG,)])
 def test_an_answer_without_support_is_a_refusal(citations: tuple[Citation, ...]) -> None:
     given = answers("At 8.", *citations, cite=True, refusal="No idea.")
 
-    assert (given.text, given.outcome, given.reason) == ("No idea.", "refusal", UNSUPPORTED)
+    assert (given.text, given.outcome) == ("No idea.", "refusal")
+    assert given.reason == UNSUPPORTED == "no quote in it stands in the knowledge"
     assert given.citations == ()
     assert len(given.refused) == len(citations)
 
 
 def test_or_it_is_handed_over() -> None:
-    given = answers("At 8.", cite=True, otherwise="hand_off", handoff="A colleague will answer.")
+    rules = {"otherwise": "hand_off", "handoff": "A colleague will answer."}
+
+    given = answers("At 8.", WRONG, cite=True, **rules)
 
     assert (given.text, given.outcome) == ("A colleague will answer.", "hand_off")
+    assert given.reason == UNSUPPORTED
+    assert given.citations == ()
+    assert [refused.citation for refused in given.refused] == [WRONG]
 
 
 def test_without_the_rule_it_is_given() -> None:
@@ -87,11 +100,19 @@ def test_a_quote_that_was_cut_off_supports_nothing() -> None:
     assert answers(text, QUOTE, cite=True, characters_max=80).citations == (QUOTE,)
 
 
+def test_a_quote_that_stands_in_what_is_left_supports_it() -> None:
+    given = answers(f"{QUOTE.quote} It is green.", QUOTE, cite=True, characters_max=30)
+
+    assert (given.text, given.outcome, given.citations) == (QUOTE.quote, "answer", (QUOTE,))
+
+
 @pytest.mark.parametrize(
     ("text", "most", "short"),
     [
         ("Short.", None, "Short."),
         ("Short.", 6, "Short."),
+        ("One. Two", 8, "One. Two"),
+        ("One. Two", 80, "One. Two"),
         ("One. Two.", 8, "One."),
         ("One. Two.", 3, "One"),
         ("No end at all", 6, "No end"),
@@ -113,6 +134,11 @@ def test_the_rules_are_told_to_the_model() -> None:
     assert told.startswith("You are Ada.\n\nAnswer from the handbook.\n\nAnswer only from")
     assert "at most 400 characters" in told
     assert told.endswith("if it is one of de, en, else in de.")
+    assert [line.split()[0] for line in told_rules(rules).split("\n")] == [
+        "Answer",
+        "Use",
+        "Answer",
+    ]
     assert told_rules(Answers()) == ""
     assert prompt(AGENT, replay([STARTED, HELLO, ASKED]), ASKED).instructions == AGENT.instructions
 

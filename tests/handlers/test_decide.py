@@ -122,11 +122,11 @@ def test_nothing_is_missing_when_nothing_was_said() -> None:
 
 
 def test_a_stopped_conversation_is_left_alone() -> None:
-    assert Given(AGENT, ConversationStopped("poison")).when(HELLO) == ()
+    assert decide(AGENT, replay([STARTED, ConversationStopped("poison"), HELLO])) == ()
 
 
 def test_a_conversation_that_cannot_be_read_is_left_alone() -> None:
-    assert Given(AGENT, Unreadable("dance.danced", "unknown")).when(HELLO) == ()
+    assert decide(AGENT, replay([STARTED, Unreadable("dance.danced", "unknown"), HELLO])) == ()
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,16 @@
-"""Whom an agent asks by a table of routes, and what it does when a model fails."""
+"""Whom an agent asks by a table of routes, beside it as a shadow, and within a budget."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
 
 from stepfold.events.event import (
-    ConversationStarted,
     Event,
     MessageReceived,
     Reasoned,
-    ReasonFailed,
     ReasonRequested,
     RetrievalReturned,
     ToolRefused,
@@ -21,52 +18,12 @@ from stepfold.events.event import (
     TurnAbandoned,
 )
 from stepfold.events.values import FileRef, Options, Text, ToolCall
-from stepfold.handlers.choosing import World
 from stepfold.handlers.decide import decide
-from stepfold.policy.agent import Agent, digest
-from stepfold.projections.conversation import Conversation, evolve, replay
-from stepfold.routing import Can, Candidate, Conditions, Route, Routes
+from stepfold.policy.grant import Grant
+from stepfold.projections.conversation import Conversation, replay
+from stepfold.routing import Can, Conditions, Route, Routes
 from stepfold.testing import HELLO, PASSAGE
-
-AGENT = Agent("desk", instructions="Be kind.", models=(), tools=("refund",), collections=("faq",))
-STARTED = ConversationStarted("desk", digest(AGENT), channel="web")
-SMALL, LARGE, FAR = Candidate("a/small"), Candidate("a/large"), Candidate("b/far")
-
-
-def world(*candidates: Candidate, shadow: Sequence[Candidate] = (), **more: object) -> World:
-    routes = Routes(
-        (Route("converse", candidates, tuple(shadow), attempts_max=2),),
-        {"b/far": Can(vision=True, context=1_000)},
-    )
-    return replace(World("acme", routes, "sha256:t", hour=9), **more)
-
-
-class Given:
-    """A conversation that is decided on with one world after the other."""
-
-    def __init__(self, *events: Event, agent: Agent = AGENT) -> None:
-        self._agent = agent
-        self.state: Conversation = replay((STARTED, *events))
-
-    def when(self, world: World, *events: Event) -> tuple[Event, ...]:
-        self.state = replay(events, self.state)
-        done: list[Event] = []
-        while missing := decide(self._agent, self.state, (), world):
-            done.append(missing[0])
-            self.state = evolve(self.state, missing[0])
-        return tuple(done)
-
-
-def asked(events: Sequence[Event]) -> ReasonRequested:
-    (request,) = events
-    assert isinstance(request, ReasonRequested)
-    return request
-
-
-def failed(request: ReasonRequested, reason: str = "busy", *, again: bool = True) -> ReasonFailed:
-    return ReasonFailed(
-        request.call, 1, request.model, reason, retryable=again, attempt=request.attempt
-    )
+from tests.handlers.routed import AGENT, FAR, LARGE, SMALL, STARTED, Given, asked, failed, world
 
 
 def no_asks(state: Conversation, event: Event) -> str | None:
@@ -88,6 +45,36 @@ def test_the_first_candidate_that_fits_is_asked_and_the_choice_says_why() -> Non
     assert (request.choice.route, request.choice.place) == ("converse", 2)
     assert request.choice.passed == ("a/small: channel web is not among slack",)
     assert (request.choice.table, request.choice.hour) == ("sha256:t", 9)
+    assert request.choice.why == "the first that fits"
+
+
+def test_a_route_is_chosen_by_all_that_is_known_of_the_conversation() -> None:
+    when = Conditions(("acme",), ("web",), ("de",), needs=("tools",), not_needs=("vision",))
+    picky = replace(SMALL, when=replace(when, budget_left_min_usd=Decimal(2)))
+    routes = Routes((Route("converse", (FAR,)), Route("converse", (picky, LARGE), agent="desk")))
+    given = Given(replace(HELLO, language="de"))
+
+    rich = asked(given.when(replace(world(), routes=routes, budget_left_usd=Decimal(2))))
+    poor = asked(Given(HELLO).when(replace(world(), routes=routes, budget_left_usd=Decimal(1))))
+
+    assert (rich.model, poor.model) == ("a/small", "a/large")
+
+
+def test_an_agent_answers_in_its_channels_and_in_no_other() -> None:
+    here, elsewhere = (replace(AGENT, channels=(name, "mail")) for name in ("web", "slack"))
+
+    request = asked(Given(HELLO, agent=here).when(world(SMALL)))
+    (end,) = Given(HELLO, agent=elsewhere).when(world(SMALL))
+
+    assert request.model == "a/small"
+    assert end == TurnAbandoned(1, "channel", "web: not one of slack, mail")
+
+
+def test_an_agent_without_tools_needs_none() -> None:
+    idle = replace(AGENT, tools=(), collections=())
+    picky = replace(SMALL, when=Conditions(needs=("tools",)))
+
+    assert asked(Given(HELLO, agent=idle).when(world(picky, LARGE))).model == "a/large"
 
 
 def test_a_candidates_options_go_along() -> None:
@@ -96,79 +83,7 @@ def test_a_candidates_options_go_along() -> None:
     assert request.options == Options(effort="low")
 
 
-def test_a_model_that_is_busy_gives_way_to_the_next_at_once_and_round_and_round() -> None:
-    given, here = Given(HELLO), world(SMALL, LARGE)
-    request = asked(given.when(here))
-    requests = [request]
-    for _ in range(3):
-        request = asked(given.when(here, replace(failed(request), delay_s=7.0)))
-        requests.append(request)
-
-    assert [each.model for each in requests] == ["a/small", "a/large"] * 2
-    assert [each.delay_s for each in requests] == [0, 0, 0.5, 0.5]
-    (end,) = given.when(here, failed(request))
-    assert isinstance(end, TurnAbandoned)
-    assert end.detail == "4 attempts failed, the last: a/large: busy"
-
-
-def test_a_single_model_waits_as_long_as_its_provider_asks() -> None:
-    given, here = Given(HELLO), world(SMALL)
-    request = asked(given.when(here))
-
-    again = asked(given.when(here, replace(failed(request), delay_s=7.0)))
-
-    assert (again.model, again.delay_s) == ("a/small", 7.0)
-
-
-def test_a_model_that_cannot_is_not_asked_again_in_this_ask() -> None:
-    given, here = Given(HELLO), world(SMALL, LARGE)
-    first = asked(given.when(here))
-    second = asked(given.when(here, failed(first, "no_money", again=False)))
-    third = asked(given.when(here, failed(second)))
-
-    assert [second.model, third.model] == ["a/large", "a/large"]
-    (end,) = given.when(here, failed(third, "authentication", again=False))
-    assert isinstance(end, TurnAbandoned)
-    assert (end.reason, end.detail) == ("model", "a/large: authentication")
-    assert end.choice is not None
-    assert end.choice.why == "a/large: authentication"
-
-
-def test_the_next_ask_begins_with_all_of_them() -> None:
-    given, here = Given(HELLO), world(SMALL, LARGE)
-    first = asked(given.when(here))
-    second = asked(given.when(here, failed(first, "not_found", again=False)))
-    calls = Reasoned(second.call, 1, "a/large", (ToolCall(f"{second.call}.1", "x", {}),))
-
-    _, request = given.when(here, calls)
-
-    assert isinstance(request, ReasonRequested)
-    assert request.model == "a/small"
-
-
-def test_a_prompt_that_was_too_long_is_asked_once_more_with_less() -> None:
-    long = MessageReceived("word " * 4_000)
-    given, here = Given(long), world(SMALL, LARGE)
-    first = asked(given.when(here))
-
-    again = asked(given.when(here, failed(first, "context_overflow", again=False)))
-    other = asked(given.when(here, failed(again, "context_overflow", again=False)))
-
-    assert (first.compact, again.compact) == (0, 10_000)
-    assert (again.model, again.delay_s) == ("a/small", 0)
-    assert (other.model, other.compact) == ("a/large", 10_000)
-
-
-def test_what_was_too_long_once_stays_short() -> None:
-    long = MessageReceived("word " * 4_000)
-    given, here = Given(long), world(SMALL)
-    first = asked(given.when(here))
-    again = asked(given.when(here, failed(first, "context_overflow", again=False)))
-    given.when(here, Reasoned(again.call, 1, "a/small", (Text("Yes."),)))
-
-    later = asked(given.when(here, HELLO))
-
-    assert later.compact == 10_000
+# -- what a prompt asks of a model --------------------------------------------------------------
 
 
 def test_an_image_needs_a_model_that_sees() -> None:
@@ -195,6 +110,8 @@ def test_where_no_candidate_fits_the_turn_is_abandoned_with_all_the_reasons() ->
 
     assert isinstance(end, TurnAbandoned)
     assert end.detail == "converse: no model fits; a/small: hour 9 UTC is not from 20 to 6"
+    assert end.choice is not None
+    assert (end.choice.place, end.choice.why) == (0, "none fits")
 
 
 # -- shadows ------------------------------------------------------------------------------------
@@ -207,6 +124,8 @@ def test_a_shadow_is_asked_once_beside_the_model_and_nobody_waits_for_it() -> No
     assert isinstance(shadow, ReasonRequested)
     assert (shadow.call, shadow.model, shadow.shadow) == ("r1s1", "b/far", True)
     assert (shadow.upto, shadow.heard, request) == (1, 0, replace(request, shadow=False))
+    assert shadow.choice is not None
+    assert (shadow.choice.place, shadow.choice.why) == (1, "a shadow")
     (given_answer,) = given.when(here, Reasoned("r1", 1, "a/small", (Text("At 9."),)))
     assert type(given_answer).__name__ == "ResponseGiven"
 
@@ -231,10 +150,34 @@ def test_the_shadows_that_a_crash_left_out_are_asked_after_it() -> None:
     assert decide(AGENT, replay((asked, first, second), state), (), here) == ()
 
 
+def test_a_shadow_that_a_crash_left_out_hears_no_more_than_the_model() -> None:
+    merging = replace(AGENT, second_message="merge")
+    here = world(SMALL, shadow=(FAR,))
+    state = replay((STARTED, HELLO))
+    first, _ = decide(merging, state, (), here)
+
+    shadow = asked(decide(merging, replay((first, replace(HELLO, message="m2")), state), (), here))
+
+    assert (shadow.shadow, shadow.heard, shadow.upto) == (True, 0, 1)
+
+
+def test_a_shadow_that_a_crash_left_out_is_not_asked_beside_a_second_attempt() -> None:
+    here = world(SMALL, LARGE, shadow=(FAR,))
+    state = replay((STARTED, HELLO))
+    first, _ = decide(AGENT, state, (), here)
+    assert isinstance(first, ReasonRequested)
+    again = asked(decide(AGENT, replay((first, failed(first)), state), (), here))
+
+    assert decide(AGENT, replay((first, failed(first), again), state), (), here) == ()
+
+
 def test_a_vetoed_ask_has_no_shadow() -> None:
     steps = decide(AGENT, replay((STARTED, HELLO)), (no_asks,), world(SMALL, shadow=(FAR,)))
 
-    assert [type(step) for step in steps] == [TurnAbandoned]
+    (end,) = steps
+    assert isinstance(end, TurnAbandoned)
+    assert end.choice is not None
+    assert (end.choice.route, end.choice.place) == ("converse", 1)
 
 
 def test_a_vetoed_shadow_is_not_asked_and_the_turn_goes_on_without_it() -> None:
@@ -292,6 +235,17 @@ def test_a_budget_that_is_nearly_used_up_leaves_the_last_candidate() -> None:
     assert request.choice.passed == ("a/large: the budget is nearly used up",)
 
 
+def test_of_its_own_tools_only_those_that_are_granted_to_read_are_offered_then() -> None:
+    grants = {"look_up": Grant(effect="read"), "refund": Grant(effect="write")}
+    agent = replace(AGENT, tools=(*grants, "search"), collections=(), grants=grants)
+
+    plenty = asked(Given(HELLO, agent=agent).when(world(SMALL)))
+    little = asked(Given(HELLO, agent=agent).when(world(SMALL, budget="read_only")))
+
+    assert plenty.tools == ("look_up", "refund", "search")
+    assert little.tools == ("look_up",)
+
+
 def test_at_its_end_only_reading_is_offered_and_other_calls_are_refused() -> None:
     given, here = Given(HELLO), world(SMALL, budget="read_only")
     request = asked(given.when(here))
@@ -322,6 +276,7 @@ def test_a_budget_that_is_used_up_ends_the_turn() -> None:
     assert (end.reason, end.detail) == ("budget", "-0.02 USD of the budget are left")
     assert end.choice is not None
     assert end.choice.budget_left_usd == Decimal("-0.02")
+    assert (end.choice.place, end.choice.why) == (0, "no budget")
 
 
 def test_a_budget_that_is_used_up_between_two_attempts_ends_the_turn() -> None:

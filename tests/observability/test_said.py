@@ -13,8 +13,9 @@ from stepfold.events.event import (
     GenerationFailed,
     GenerationRequested,
     Reasoned,
+    ReasonFailed,
 )
-from stepfold.events.values import Options, Repair, Text, Thinking, ToolCall, Usage
+from stepfold.events.values import Options, Repair, Spend, Text, Thinking, ToolCall, Usage
 from stepfold.observability import names, said
 from stepfold.observability.span import Attributes, Span
 from stepfold.observability.spans import spans
@@ -219,26 +220,30 @@ def test_langfuse_finds_no_usage_that_it_would_add(whole: tuple[Span, ...]) -> N
     assert found == {names.INPUT_TOKENS, names.OUTPUT_TOKENS}
 
 
+def paid(usage: Usage | None, cost: Decimal | None) -> Attributes:
+    return said.paid(Spend("embed", "a/b", usage=usage, cost_usd=cost), "a/b")
+
+
 @pytest.mark.parametrize("cost", [None, Decimal("NaN"), Decimal("Infinity")])
 def test_a_price_that_is_not_known_is_said_so_and_is_no_number(cost: Decimal | None) -> None:
-    told = said.paid(Usage(10, 2), cost)
+    told = paid(Usage(10, 2), cost)
 
     assert told[names.UNPRICED] is True
     assert not {names.LLM_COST, names.LANGFUSE_COST} & told.keys()
 
 
-def test_what_told_no_usage_and_no_cost_says_nothing_of_money() -> None:
-    assert said.paid(None, None) == {}
+def test_a_failure_without_usage_and_cost_says_nothing_of_money() -> None:
+    assert said.paid(ReasonFailed("r1", 1, "a/b", "rate_limit"), "a/b") == {}
 
 
 def test_a_cost_is_exact_where_a_receiver_takes_it_as_text() -> None:
-    told = said.paid(None, Decimal("0.000000000123456789012"))
+    told = paid(None, Decimal("0.000000000123456789012"))
 
     assert told[names.LANGFUSE_COST] == '{"total":1.23456789012E-10}'
 
 
 def test_pieces_of_usage_sum_to_the_total_even_when_a_provider_counts_strangely() -> None:
-    told = said.paid(Usage(10, 2, cached=12, thinking=5), Decimal(0))
+    told = paid(Usage(10, 2, cached=12, thinking=5), Decimal(0))
 
     assert told[names.LANGFUSE_USAGE] == (
         '{"input_cached_tokens":10,"output_reasoning_tokens":2,"total":12}'

@@ -133,3 +133,41 @@ async def test_more_calls_than_there_is_room_for_are_turned_away() -> None:
 
     assert await failing(gate, 1) == ["at_capacity"]
     assert [reply.text for reply in await asyncio.gather(*running)] == ["hello"] * 2
+
+
+async def test_how_many_at_once_may_change_while_calls_run() -> None:
+    model = ScriptedModel([HELLO] * 6, delay_s=0.3)
+    gate = Gated(model, "openai", at_once=1, wait_s=0.01)
+    running = [asyncio.create_task(gate.reply(PROMPT))]
+    await asyncio.sleep(0)
+    assert await failing(gate, 1) == ["at_capacity"]
+
+    gate.at_once = 2
+    running.append(asyncio.create_task(gate.reply(PROMPT)))
+    await asyncio.sleep(0)
+
+    assert await failing(gate, 1) == ["at_capacity"]
+    assert [reply.text for reply in await asyncio.gather(*running)] == ["hello"] * 2
+    assert len(model.prompts) == 2
+
+
+async def test_a_trial_that_is_cancelled_while_it_waits_lets_another_one_try() -> None:
+    clock = Clock()
+    gate, model = gated([AWAY] * FAILURES_MAX + [HELLO], clock)
+    model.delay_s = 60
+    slow = asyncio.create_task(gate.reply(PROMPT))
+    await asyncio.sleep(0)
+    model.delay_s = 0
+    await failing(gate, FAILURES_MAX)
+    clock.now += OPEN_S + 1
+    gate.at_once = 1
+    trial = asyncio.create_task(gate.reply(PROMPT))
+    await asyncio.sleep(0)
+
+    trial.cancel()
+    await asyncio.gather(trial, return_exceptions=True)
+    gate.at_once = 2
+
+    assert (await gate.reply(PROMPT)).text == "hello"
+    slow.cancel()
+    await asyncio.gather(slow, return_exceptions=True)

@@ -16,6 +16,7 @@ from stepfold.routing import (
     Pick,
     Route,
     Routes,
+    Routing,
     decode_routes,
     digest,
     encode_routes,
@@ -47,10 +48,20 @@ def models(routes: Routes, facts: Facts = ASKED) -> list[str]:
         (Conditions(languages=("en",)), {}, "language de-AT is not among en"),
         (Conditions(languages=("en",)), {"language": ""}, "language unknown is not among en"),
         (Conditions(needs=("tools",)), {}, "tools not needed"),
+        (Conditions(needs=("vision", "tools")), {}, "tools, vision not needed"),
         (Conditions(not_needs=("vision",)), {"needs": frozenset({"vision"})}, "vision needed"),
+        (
+            Conditions(not_needs=("vision", "tools")),
+            {"needs": frozenset({"vision", "tools", "structured"})},
+            "tools, vision needed",
+        ),
         (Conditions(tokens_max=100), {"tokens": 101}, "about 101 tokens, at most 100"),
         (Conditions(hours=(10, 12)), {}, "hour 9 UTC is not from 10 to 12"),
+        (Conditions(hours=(8, 9)), {}, "hour 9 UTC is not from 8 to 9"),
+        (Conditions(hours=(9, 9)), {}, "hour 9 UTC is not from 9 to 9"),
         (Conditions(hours=(22, 6)), {}, "hour 9 UTC is not from 22 to 6"),
+        (Conditions(hours=(22, 9)), {}, "hour 9 UTC is not from 22 to 9"),
+        (Conditions(hours=(9, 10)), {"hour": 0}, "hour 0 UTC is not from 9 to 10"),
         (
             Conditions(budget_left_min_usd=Decimal(2)),
             {"budget_left_usd": Decimal("1.5")},
@@ -81,7 +92,7 @@ def test_a_candidate_whose_condition_does_not_hold_is_passed_over_and_it_says_wh
         (Conditions(hours=(9, 10)), {}),
         (Conditions(hours=(22, 6)), {"hour": 5}),
         (Conditions(hours=(22, 6)), {"hour": 22}),
-        (Conditions(hours=(22, 6)), {"hour": -1}),
+        (Conditions(hours=(9, 10)), {"hour": -1}),
         (Conditions(budget_left_min_usd=Decimal(2)), {"budget_left_usd": Decimal(2)}),
         (Conditions(budget_left_min_usd=Decimal(2)), {}),
     ],
@@ -108,6 +119,27 @@ def test_a_model_that_cannot_do_it_is_passed_over(
     routes = replace(table(SMALL), models={"a/small": can})
 
     assert route(routes, replace(ASKED, **facts)).passed == (f"a/small: {why}",)
+
+
+def test_a_prompt_may_fill_a_models_context_to_the_last_token() -> None:
+    routes = replace(table(SMALL), models={"a/small": Can(context=50)})
+
+    assert models(routes, replace(ASKED, tokens=50)) == ["a/small"]
+
+
+def test_what_is_not_said_of_an_ask_is_not_known() -> None:
+    assert Facts("converse") == Facts(
+        task="converse",
+        customer="",
+        agent="",
+        channel="",
+        language="",
+        needs=frozenset(),
+        tokens=0,
+        hour=-1,
+        budget="",
+        budget_left_usd=None,
+    )
 
 
 def test_a_model_that_nobody_described_can_do_everything() -> None:
@@ -178,18 +210,27 @@ def test_a_narrow_route_that_names_its_own_task_goes_on_with_the_next_wider_one(
         )
     )
 
-    assert models(routes) == ["c/tiny", "a/small", "b/large"]
+    assert route(routes, ASKED).picks == (
+        Pick("c/tiny", 1),
+        Pick("a/small", 2),
+        Pick("b/large", 3),
+    )
 
 
 def test_a_budget_that_is_nearly_used_up_leaves_the_last_candidate() -> None:
-    found = route(table(LARGE, SMALL), replace(ASKED, budget="cheaper"))
+    found = route(table(LARGE, Candidate("c/tiny"), SMALL), replace(ASKED, budget="cheaper"))
 
-    assert found.picks == (Pick("a/small", 2),)
-    assert found.passed == ("b/large: the budget is nearly used up",)
+    assert found.picks == (Pick("a/small", 3),)
+    assert found.passed == (
+        "b/large: the budget is nearly used up",
+        "c/tiny: the budget is nearly used up",
+    )
 
 
 def test_a_budget_that_is_nearly_used_up_leaves_an_only_candidate() -> None:
-    assert models(table(SMALL), replace(ASKED, budget="cheaper")) == ["a/small"]
+    found = route(table(SMALL), replace(ASKED, budget="cheaper"))
+
+    assert (found.picks, found.passed) == ((Pick("a/small", 1),), ())
 
 
 # -- the rest of a route ------------------------------------------------------------------------
@@ -203,6 +244,32 @@ def test_a_shadow_is_one_where_its_conditions_hold() -> None:
 
     assert found.shadow == (Pick("c/tiny", 2),)
     assert (found.attempts_max, found.repairs_max) == (5, 0)
+
+
+def test_a_shadow_is_asked_with_the_options_of_its_candidate() -> None:
+    low = Options(effort="low")
+    routes = Routes((Route("converse", (LARGE,), (replace(SMALL, options=low),)),))
+
+    assert route(routes, ASKED).shadow == (Pick("a/small", 1, low),)
+
+
+def test_a_narrow_route_whose_shadow_is_its_own_task_has_those_of_the_next_wider_one() -> None:
+    wider = Candidate(task="converse")
+    routes = Routes(
+        (
+            Route("converse", (SMALL,)),
+            Route("converse", (LARGE,), (Candidate("c/tiny"), wider), customer="acme"),
+        )
+    )
+
+    assert route(routes, ASKED).shadow == (Pick("c/tiny", 1), Pick("a/small", 2))
+
+
+def test_where_a_route_says_nothing_of_it_there_are_three_rounds_and_two_repairs() -> None:
+    found = route(table(SMALL), ASKED)
+
+    assert (found.attempts_max, found.repairs_max) == (3, 2)
+    assert Routing("converse") == replace(found, picks=())
 
 
 @pytest.mark.parametrize(

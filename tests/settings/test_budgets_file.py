@@ -82,6 +82,12 @@ def test_an_empty_file_is_no_budgets() -> None:
         ("budget = [5]\n", 1, "a budget is a table"),
         ("budgets = 5\n", 1, "did you mean `budget`?"),
         ("a = \n", 1, "Invalid value"),
+        (ACME.replace("acme", "a b"), 2, "customer 'a b' would be misread by NATS: use letters"),
+        (
+            ACME.replace('customer = "acme"', 'conversation = "acme/c.1"'),
+            2,
+            "conversation 'c.1' would be misread by NATS",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_line_and_a_way_out(text: str, line: int, why: str) -> None:
@@ -109,3 +115,20 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_budgets(tmp_path / "b.toml")
     with pytest.raises(BudgetsRefused, match=r"none\.toml: No such file"):
         read_budgets(tmp_path / "none.toml")
+
+
+def test_an_agent_may_be_called_anything() -> None:
+    (budget,) = parse_budgets(ACME.replace('customer = "acme"', 'agent = "Help desk"'), "b").budgets
+
+    assert budget.name == "Help desk"
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "b.toml").write_bytes(b"\xef\xbb\xbf" + ACME.encode())
+
+    assert read_budgets(tmp_path / "b.toml") == parse_budgets(ACME, "")
+
+
+def test_a_number_without_an_end_is_told() -> None:
+    with pytest.raises(BudgetsRefused, match=r"^b: "):
+        parse_budgets(ACME.replace("50", "1" * 5_000), "b")

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from stepfold.events.values import Options
-from stepfold.routing import Candidate, Conditions, Route, Server, decode_routes, encode_routes
+from stepfold.routing import (
+    Candidate,
+    Conditions,
+    Route,
+    Server,
+    decode_routes,
+    digest,
+    encode_routes,
+)
 from stepfold.settings import RoutesRefused, parse_routes, read_routes
 
 GOOD = """\
@@ -106,6 +114,47 @@ def test_a_table_survives_being_kept() -> None:
     table = parse_routes(GOOD, "routes.toml")
 
     assert decode_routes(encode_routes(table)) == table
+
+
+def test_how_many_calls_at_once_is_said_of_a_server_and_of_a_provider_that_ships() -> None:
+    server = '[providers.ours]\nbase_url = "http://localhost/v1"\nat_once = 2\n'
+    shipped = "[providers.openai]\nat_once = 8\n[providers.vertex]\nat_once = 1\n"
+
+    table = parse_routes(asking('"openai/gpt-5"') + server + shipped, "r")
+
+    assert table.providers == {
+        "ours": Server("openai-chat", "http://localhost/v1", at_once=2),
+        "openai": Server("shipped", "", at_once=8),
+        "vertex": Server("shipped", "", at_once=1),
+    }
+    assert decode_routes(encode_routes(table)) == table
+
+
+def test_a_table_that_says_nothing_of_calls_at_once_keeps_its_digest() -> None:
+    server = '[providers.ours]\nbase_url = "http://a/v1"\nkey_env = "K"\n'
+
+    table = parse_routes(asking('"extractive"') + server, "r")
+
+    assert digest(table) == (
+        "sha256:156c07b5b004692f92dccd2115c319550f3b7abf78423487080c68de18855797"
+    )
+
+
+def test_languages_are_tags() -> None:
+    tags = ("de", "pt-BR", "zh-Hant", "es-419", "de-CH-1996", "DE")
+    written = ", ".join(f'"{tag}"' for tag in tags)
+
+    table = parse_routes(
+        asking(f'{{ model = "extractive", when = {{ languages = [{written}] }} }}'), ""
+    )
+
+    assert table.routes[0].candidates[0].when.languages == tags
+
+
+def test_an_agent_may_be_called_anything() -> None:
+    text = asking('"extractive"') + '[converse.agent."Help desk, 2nd"]\nask = ["extractive"]\n'
+
+    assert parse_routes(text, "r").routes[1].agent == "Help desk, 2nd"
 
 
 def test_embeddings_and_ranks_have_routes_too() -> None:
@@ -277,6 +326,57 @@ REFUSED = {
         1,
         "provider 'ours' has no base_url: an address such as https://",
     ),
+    "a provider that ships with more than how many calls at once": (
+        '[providers.openai]\nbase_url = "http://localhost/v1"\nat_once = 3\n',
+        1,
+        "take another name for a server of your own, or say at_once alone",
+    ),
+    "a provider that ships and nothing of it": (
+        "[providers.openai]\n",
+        1,
+        "provider 'openai' ships with stepfold: ",
+    ),
+    "no calls at once": (
+        "[providers.cohere]\nat_once = 0\n",
+        2,
+        "providers.cohere: at_once = 0: Expected `int` >= 1",
+    ),
+    "a kind that only providers that ship have": (
+        '[providers.ours]\nbase_url = "http://localhost/v1"\nkind = "shipped"\n',
+        3,
+        'kind = "shipped": known: openai-chat',
+    ),
+    "a table that is misspelt, with another one in it": (
+        asking('"openai/gpt-5"') + '\n[embed]\nask = ["hashing"]\n\n'
+        '[converse.customers.foo]\nask = ["openai/gpt-5"]\n',
+        7,
+        "converse: unknown key `customers` (did you mean `customer`? known: ",
+    ),
+    "a language that is no tag": (
+        asking('{ model = "openai/gpt-5", when = { languages = ["de", "german"] } }'),
+        2,
+        'languages: "german" is no BCP 47 tag: write one such as de, en or pt-BR',
+    ),
+    "a customer that nobody can be called": (
+        asking('"openai/gpt-5"') + '[converse.customer."a b"]\nask = ["extractive"]\n',
+        3,
+        "customer 'a b' would be misread by NATS: use letters, digits",
+    ),
+    "a customer without a name": (
+        asking('"openai/gpt-5"') + '[converse.customer.""]\nask = ["extractive"]\n',
+        3,
+        "customer is empty: give it at least one character",
+    ),
+    "an agent without a name": (
+        asking('"openai/gpt-5"') + '[converse.agent.""]\nask = ["extractive"]\n',
+        3,
+        "agent is empty: give it at least one character",
+    ),
+    "a condition that no customer meets": (
+        asking('{ model = "openai/gpt-5", when = { customers = ["acme", "b.c"] } }'),
+        2,
+        "customer 'b.c' would be misread by NATS",
+    ),
     "a server with a name that is none": (
         '[providers."a b"]\nbase_url = "http://localhost/v1"\n',
         1,
@@ -345,6 +445,20 @@ def test_toml_that_ends_too_early_is_told() -> None:
     assert told.startswith("routes.toml: ")
 
 
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", '[models."a/b"]\n'])
+def test_a_file_without_a_route_is_refused(text: str) -> None:
+    assert problems(text) == (
+        "routes.toml: there is no route in it: write one, such as [converse] and"
+        ' ask = ["provider/model"]',
+    )
+
+
+def test_a_number_without_an_end_is_told() -> None:
+    (told,) = problems(f"[converse]\nattempts_max = {'1' * 5_000}\n")
+
+    assert told.startswith("routes.toml: ")
+
+
 @pytest.mark.parametrize(
     ("content", "why"), [(None, "No such file or directory"), (b"\xff", "save it as UTF-8")]
 )
@@ -364,3 +478,10 @@ def test_a_file_that_means_something_is_read(tmp_path: Path) -> None:
     path.write_text(GOOD)
 
     assert read_routes(path) == parse_routes(GOOD, str(path))
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "routes.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+
+    assert read_routes(path) == parse_routes(GOOD, "")
