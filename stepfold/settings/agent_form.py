@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from stepfold.policy.agent import Agent, Answers, Limits, SecondMessage
 from stepfold.policy.grant import Approval
+from stepfold.settings.languages import TAG
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 AS_LIST, AS_TABLE, YES_OR_NO = "<list>", "<table>", "<yes or no>"
