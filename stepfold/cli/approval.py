@@ -50,7 +50,12 @@ Digest = Annotated[
     ),
 ]
 Person = Annotated[
-    str, typer.Option("--as", metavar="PERSON", help="Who says it (default: who is logged in).")
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="PERSON",
+        help="Who says it (default: who is logged in).",
+    ),
 ]
 
 
@@ -100,9 +105,7 @@ def list_(
 
 
 @commands.command()
-def show(
-    conversation: ConversationName, *, data: Data = None, json: Json = False
-) -> None:
+def show(conversation: ConversationName, *, data: Data = None, json: Json = False) -> None:
     """What waits in a conversation, exactly as it would run."""
     waiting = asyncio.run(_waiting(existing(data), conversation))
     if json:
@@ -120,12 +123,14 @@ def grant(
     call: CallName,
     *,
     digest: Digest = "",
-    person: Person = "",
+    person: Person = None,
     comment: Annotated[str, typer.Option(metavar="TEXT", help="It is recorded.")] = "",
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Agree to a call. What runs is exactly what was shown, or nothing."""
+    """Agree to a call. What runs is exactly what was shown, or nothing. Without a terminal to ask
+    on, --digest must say which call was seen.
+    """
     entry = asyncio.run(
         _answer(existing(data), conversation, call, digest, person, comment, agrees=True)
     )
@@ -138,10 +143,8 @@ def deny(
     call: CallName,
     *,
     digest: Digest = "",
-    person: Person = "",
-    reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Why; the model is told it.")
-    ] = "",
+    person: Person = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; the model is told it.")] = "",
     data: Data = None,
     json: Json = False,
 ) -> None:
@@ -168,7 +171,7 @@ async def _answer(
     name: str,
     call: str,
     digest: str,
-    person: str,
+    person: str | None,
     said: str,
     *,
     agrees: bool,
@@ -176,11 +179,12 @@ async def _answer(
     async with opened(here) as found:
         key = await find(found, name)
         digest = await _meant(found, key, call, digest)
-        person = person or getpass.getuser()
-        approvals = found.approvals()
+        login = getpass.getuser()
+        who = login if person is None else person
+        by, approvals = f"cli:{login}", found.approvals()
         if agrees:
-            return await approvals.grant(key, call, digest=digest, person=person, comment=said)
-        return await approvals.deny(key, call, digest=digest, person=person, reason=said)
+            return await approvals.grant(key, call, digest=digest, person=who, comment=said, by=by)
+        return await approvals.deny(key, call, digest=digest, person=who, reason=said, by=by)
 
 
 async def _meant(found: Opened, key: Key, call: str, digest: str) -> str:
@@ -208,10 +212,16 @@ async def _meant(found: Opened, key: Key, call: str, digest: str) -> str:
 
 
 def _standing(row: dict[str, Any]) -> str:
-    if row["status"] != "waiting":
-        who = row["denied_by"] or ", ".join(row["granted_by"])
-        return f"{row['status']} by {who}" if who else str(row["status"])
-    return f"{len(row['granted_by'])} of {row['people']}, until {row['expires_at'][:16]}"
+    agreed = f"{len(row['granted_by'])} of {row['people']} agreed"
+    match row["status"]:
+        case "granted":
+            return f"granted by {', '.join(row['granted_by'])}"
+        case "denied":
+            return f"denied by {row['denied_by']}"
+        case "waiting":
+            return f"{agreed}, until {row['expires_at'][:16].replace('T', ' ')} UTC"
+        case other:
+            return f"{other}, {agreed}"
 
 
 def _shown(each: Waiting) -> Shown:
@@ -239,7 +249,9 @@ def _say(each: Waiting) -> None:
     agreed = f"; agreed: {', '.join(shown.granted_by)}" if shown.granted_by else ""
     must = "person must" if shown.people == 1 else "people must"
     say(f"  {shown.people} {must} agree within {lapse(left_s * 1000)}{agreed}")
-    say(f"  digest {shown.digest.removeprefix('sha256:')[:16]}")
+    digits = shown.digest.removeprefix("sha256:")[:16]
+    how = f"stepfold approval grant {shown.conversation} {shown.call} --digest {digits}"
+    say(paragraph(how, first="  ", rest="    "))
 
 
 def _told(entry: Entry, what: str, *, json: bool) -> None:

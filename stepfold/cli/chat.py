@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from msgspec import Struct
@@ -37,6 +38,7 @@ from stepfold.policy.agent import Agent
 from stepfold.settings import Settings
 
 CUSTOMER = "chat"
+CHANNEL = "cli"
 ADD_ROUTES = "Add routes with `stepfold route apply FILE`."
 
 
@@ -46,11 +48,12 @@ class Talk(Struct, frozen=True):
     inbox: Inbox
     conversation: str
     trace: str
+    channel: str = ""
 
     async def say(self, text: str) -> Entry:
         id = secrets.token_hex(8)
         return await self.inbox.receive(
-            Message(CUSTOMER, self.conversation, text, id, trace=self.trace)
+            Message(CUSTOMER, self.conversation, text, id, channel=self.channel, trace=self.trace)
         )
 
 
@@ -61,6 +64,7 @@ class Given(Struct, frozen=True):
     script: Path | None
     tools: tuple[Path, ...]
     brought: bool
+    channel: str
 
 
 def chat(
@@ -70,6 +74,9 @@ def chat(
     script: Script = None,
     hooks: HooksModule = None,
     tools: ToolFiles = None,
+    channel: Annotated[
+        str, typer.Option(metavar="NAME", help="The channel that the contact writes by.")
+    ] = CHANNEL,
     traceparent: Traceparent = "",
     json: Json = False,
 ) -> None:
@@ -77,7 +84,7 @@ def chat(
     here = settings.read(folder=data)
     parts = parts_of(here, script, hooks)
     brought = bool(script or hooks or tools)
-    given = Given(agent, script, tuple(tools or ()), brought)
+    given = Given(agent, script, tuple(tools or ()), brought, channel)
     asyncio.run(_chat(here, parts, given, traceparent, json=json))
 
 
@@ -101,7 +108,7 @@ async def _chat(
         if not served:
             await isolation(chosen, parts)
             await stack.enter_async_context(working(found, parts))
-        talk = Talk(await found.inbox(chosen), secrets.token_hex(4), traceparent)
+        talk = Talk(await found.inbox(chosen), secrets.token_hex(4), traceparent, given.channel)
         if is_interactive() and not json:
             _greet(here, chosen, talk.conversation)
         await _talk(found, talk, json=json)
@@ -150,8 +157,8 @@ async def _say_and_hear(found: Opened, talk: Talk, text: str, *, json: bool) -> 
 
 def _say_waits(request: ApprovalRequested, talk: Talk) -> None:
     where = f"{CUSTOMER}/{talk.conversation}"
-    told = f"{words(request)} waits for people; elsewhere: stepfold approval grant {where}"
-    say(paragraph(f"{told} {request.call}", first="  ", rest="  "), dim=True)
+    told = f"{words(request)} waits for people; elsewhere: stepfold approval show {where}"
+    say(paragraph(told, first="  ", rest="  "), dim=True)
 
 
 def _lacks_route(event: Event) -> bool:

@@ -4,6 +4,9 @@ named, and the sandboxes.
     tools/*.py, tools/*.toml    functions and HTTP tools
     connections/*.toml          operations of APIs (`stepfold connect`)
     mcp.toml                    servers of tools that speak MCP
+
+What cannot be loaded is told and left out: it keeps no agent away that does not need it. What was
+named on the command line must be there.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from stepfold.app import EVERYTHING, Opened, Parts
+from stepfold.cli import exits
 from stepfold.cli.exits import CommandRefused
+from stepfold.cli.screen import warn
 from stepfold.policy.agent import Agent
 from stepfold.sandbox.sandbox import Sandbox
 from stepfold.settings import Settings
@@ -64,23 +69,17 @@ async def _tools(
     found: Opened, here: Settings, files: Sequence[Path], stack: AsyncExitStack
 ) -> list[tuple[str, Tool]]:
     """(where it comes from, the tool)."""
-    own = here.folder / TOOLS
-    paths = (own, *files) if own.exists() else files
-    told = [(str(path), tool) for path in paths for tool in _from_files(path)]
-    folder = here.folder / CONNECTIONS
-    if any(folder.glob("*.toml")):
-        told += [(str(folder), tool) for tool in await _connections(found, here, stack)]
+    told = [(str(path), tool) for path in files for tool in _named(path)]
+    told += _lying(here.folder / TOOLS)
+    paths = sorted((here.folder / CONNECTIONS).glob("*.toml"))
+    if paths:
+        told += _connections(found, here, paths, stack)
     if (here.folder / MCP).exists():
-        from stepfold.tools.mcp import mcp_tools
-        from stepfold.tools.mcp_file import read_mcp
-
-        servers = read_mcp(here.folder / MCP)
-        served = await stack.enter_async_context(mcp_tools(servers))
-        told += [(str(here.folder / MCP), tool) for tool in served]
+        told += await _served(here.folder / MCP, stack)
     return told
 
 
-def _from_files(path: Path) -> Sequence[Tool]:
+def _named(path: Path) -> Sequence[Tool]:
     if not path.exists():
         raise CommandRefused(f"--tools {path}: there is no such file or folder")
     from stepfold.tools.files import load_tools
@@ -88,12 +87,49 @@ def _from_files(path: Path) -> Sequence[Tool]:
     return load_tools(path)
 
 
-async def _connections(
-    found: Opened, here: Settings, stack: AsyncExitStack
-) -> Sequence[Tool]:
+def _lying(folder: Path) -> list[tuple[str, Tool]]:
+    if not folder.is_dir():
+        return []
+    from stepfold.tools.files import ToolsRefused, load_tools, tool_files
+
+    told: list[tuple[str, Tool]] = []
+    for path in tool_files(folder):
+        try:
+            told += [(str(path), tool) for tool in load_tools(path)]
+        except ToolsRefused as error:
+            _leave_out(error)
+    return told
+
+
+def _leave_out(error: Exception) -> None:
+    for line in exits.lines(error):
+        warn(f"left out: {line}")
+
+
+async def _served(path: Path, stack: AsyncExitStack) -> list[tuple[str, Tool]]:
+    from stepfold.tools.mcp import mcp_tools
+    from stepfold.tools.mcp_file import read_mcp
+    from stepfold.tools.mcp_link import ServerAway
+
+    told: list[tuple[str, Tool]] = []
+    for server in read_mcp(path):
+        try:
+            tools = await stack.enter_async_context(mcp_tools((server,)))
+        except ServerAway as error:
+            _leave_out(error)
+        else:
+            told += [(f"{path} {server.name}", tool) for tool in tools]
+    return told
+
+
+def _connections(
+    found: Opened, here: Settings, paths: Sequence[Path], stack: AsyncExitStack
+) -> list[tuple[str, Tool]]:
     from stepfold.streams.jetstream.sealed import JetStreamSealed
     from stepfold.tools.oauth import OAuthConnections
-    from stepfold.tools.openapi.loading import load_connections
+    from stepfold.tools.oauth_errors import AuthTableRefused
+    from stepfold.tools.openapi.errors import ConnectionRefused
+    from stepfold.tools.openapi.loading import load_connection
     from stepfold.tools.vault import Vault, read_keys
 
     made: list[OAuthConnections] = []
@@ -105,10 +141,15 @@ async def _connections(
             made.append(OAuthConnections(Vault(JetStreamSealed(found.client), keys), os.environ))
         return made[0](path)
 
-    tools = load_connections(here.folder / CONNECTIONS, oauth=oauth)
+    told: list[tuple[str, Tool]] = []
+    for path in paths:
+        try:
+            told += [(str(path), tool) for tool in load_connection(path, os.environ, oauth)]
+        except (AuthTableRefused, ConnectionRefused) as error:
+            _leave_out(error)
     for each in made:
         stack.push_async_callback(each.close)
-    return tools
+    return told
 
 
 def _together(own: Mapping[str, Tool], more: Iterable[tuple[str, Tool]]) -> dict[str, Tool]:

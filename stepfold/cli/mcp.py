@@ -16,8 +16,9 @@ from msgspec.structs import replace
 
 from stepfold import settings
 from stepfold.app import HELP_DESK, Opened, Parts, misfit, opened, working
+from stepfold.cli.equipping import equipped, isolation
 from stepfold.cli.exits import REFUSED, STOPPED, CommandRefused
-from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script
+from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script, ToolFiles
 from stepfold.cli.screen import count, paragraph, say, say_json, table, warn
 from stepfold.cli.stop import Stop
 from stepfold.cli.workers import parts_of
@@ -184,6 +185,7 @@ def serve(
     agent: AgentFile = None,
     script: Script = None,
     hooks: HooksModule = None,
+    tools: ToolFiles = None,
     data: Data = None,
     json: Json = False,
 ) -> None:
@@ -196,7 +198,9 @@ def serve(
     place = _place(http, tuple(name or ()))
     here = settings.read(folder=data)
     parts = parts_of(here, script, hooks)
-    wanted = Wanted(customer, place, writes, wait, agent, script, bool(script or hooks), json)
+    files = tuple(tools or ())
+    brought = bool(script or hooks or files)
+    wanted = Wanted(customer, place, writes, wait, agent, script, brought, json, files)
     asyncio.run(_serve(here, parts, wanted))
 
 
@@ -211,6 +215,7 @@ class Wanted(Struct, frozen=True):
     script: Path | None
     brought: bool
     json: bool
+    tools: tuple[Path, ...] = ()
 
 
 def _place(http: str, names: tuple[str, ...]) -> Place | None:
@@ -231,6 +236,7 @@ async def _serve(here: Settings, parts: Parts, wanted: Wanted) -> None:
     stop = Stop(lambda: None)
     try:
         async with opened(here) as found, AsyncExitStack() as stack:
+            parts = await stack.enter_async_context(equipped(found, here, parts, wanted.tools))
             serving = await _begun(found, parts, wanted, stack)
             asked = asyncio.create_task(stop.asked())
             await asyncio.wait((serving, asked), return_when=asyncio.FIRST_COMPLETED)
@@ -258,10 +264,11 @@ async def _begun(
     if served and wanted.brought:
         raise CommandRefused(
             "workers serve this log, and they answer with what they were started with: stop them,"
-            " or leave out --script and --hooks"
+            " or leave out --script, --hooks and --tools"
         )
     agent = await _agent(found, parts, wanted, served=served)
     if not served:
+        await isolation(agent, parts)
         await stack.enter_async_context(working(found, parts))
     desk = Desk(
         found,

@@ -21,7 +21,7 @@ from stepfold.events.event import (
 )
 from stepfold.handlers.states import Known, States
 from stepfold.policy.gate import Who, digest_of_call
-from stepfold.projections.conversation import Agreement
+from stepfold.projections.conversation import Agreement, same_person
 from stepfold.streams.log import Log, LogConflict
 
 RACES_MAX = 100
@@ -61,26 +61,40 @@ class Approvals:
         )
 
     async def grant(
-        self, key: tuple[str, str], call: str, *, digest: str, person: str, comment: str = ""
+        self,
+        key: tuple[str, str],
+        call: str,
+        *,
+        digest: str,
+        person: str,
+        comment: str = "",
+        by: str = "",
     ) -> Entry:
         """`person` agrees to the call with this digest; `key` is the customer and the conversation.
-        ApprovalRefused.
+        `by` is whoever vouches for the name: a login, a channel's user. ApprovalRefused.
         """
 
         def granted(request: ApprovalRequested) -> ApprovalGranted:
             return ApprovalGranted(call, request.turn, digest, person, comment)
 
-        return await self._answer(key, call, digest, person, granted)
+        return await self._answer(key, call, digest, person, granted, by)
 
     async def deny(
-        self, key: tuple[str, str], call: str, *, digest: str, person: str, reason: str = ""
+        self,
+        key: tuple[str, str],
+        call: str,
+        *,
+        digest: str,
+        person: str,
+        reason: str = "",
+        by: str = "",
     ) -> Entry:
         """`person` says no. ApprovalRefused."""
 
         def denied(request: ApprovalRequested) -> ApprovalDenied:
             return ApprovalDenied(call, request.turn, digest, person, reason)
 
-        return await self._answer(key, call, digest, person, denied)
+        return await self._answer(key, call, digest, person, denied, by)
 
     async def _answer(
         self,
@@ -89,6 +103,7 @@ class Approvals:
         digest: str,
         person: str,
         say: Callable[[ApprovalRequested], ApprovalGranted | ApprovalDenied],
+        by: str,
     ) -> Entry:
         where = f"call {call} of conversation {'/'.join(key)}"
         person = " ".join(person.split())
@@ -103,7 +118,7 @@ class Approvals:
             if isinstance(event, ApprovalGranted):
                 _refuse_twice(agreement, person, where)
             event = replace(event, person=person)
-            draft = first(*key, event, by=f"person:{person}", key=f"{call}.{person}")
+            draft = first(*key, event, by=by or f"person:{person}", key=f"{call}.{person}")
             if known.cause is not None:
                 draft = replace(draft, trace=known.cause.trace)
             try:
@@ -155,6 +170,6 @@ class Approvals:
 
 
 def _refuse_twice(agreement: Agreement, person: str, where: str) -> None:
-    if person in agreement.people:
+    if any(same_person(person, each) for each in agreement.people):
         must = f"{agreement.request.people} different people must"
         raise ApprovalRefused(f"{where}: {person} approved it already, and {must}")

@@ -387,9 +387,14 @@ def _agreed(
     if isinstance(event, ApprovalDenied):
         why = f": {event.reason}" if event.reason else ""
         return replace(asked, refused=f"{event.person} denied it{why}")
-    if event.person in asked.people:
+    if any(same_person(event.person, each) for each in asked.people):
         return asked
     return replace(asked, people=(*asked.people, event.person))
+
+
+def same_person(one: str, other: str) -> bool:
+    """Two spellings of a name are one person."""
+    return " ".join(one.split()).casefold() == " ".join(other.split()).casefold()
 
 
 def _late(transcript: tuple[Item, ...], result: Result) -> tuple[Item, ...]:

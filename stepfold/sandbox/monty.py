@@ -68,6 +68,12 @@ class _Stopped(Exception):
         self.reason = reason
 
 
+SETTLE_S = 0.1
+"""What the pool's own threads still tell the loop after it was closed must find a loop: one that
+tells it to an interpreter which is ending aborts the process.
+"""
+
+
 class MontySandbox:
     """Embedded, started with the first run. Its wheel carries the interpreter."""
 
@@ -104,6 +110,7 @@ class MontySandbox:
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.__aexit__(None, None, None)
+            await asyncio.sleep(SETTLE_S)
 
     async def _opened(self) -> AsyncMonty:
         async with self._opening:

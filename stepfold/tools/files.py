@@ -40,7 +40,7 @@ def load_tools(
     """
     found: dict[str, tuple[Path, Tool]] = {}
     problems: list[str] = []
-    for file in _files(path):
+    for file in tool_files(path):
         try:
             tools = _load(file, environment, reach)
         except (ToolsRefused, HttpFileRefused) as error:
@@ -75,7 +75,8 @@ def load_python(path: Path) -> Sequence[Tool]:
     return tuple(found.values())
 
 
-def _files(path: Path) -> Iterator[Path]:
+def tool_files(path: Path) -> Iterator[Path]:
+    """The files in a folder that may be tools, or the one that it is."""
     if path.is_dir():
         names = (each for each in path.iterdir() if each.suffix in ENDINGS)
         yield from sorted(each for each in names if not each.name.startswith(("_", ".")))

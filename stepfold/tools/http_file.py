@@ -242,12 +242,8 @@ class _Reading:
     def _check_reached(
         self, at: Place, sending: Sending, reach: Reach, environment: Mapping[str, str]
     ) -> None:
-        missing = [name for name in sending.variables if not environment.get(name)]
-        for name in dict.fromkeys(missing):
-            why = f"the variable {name} is not set: set it (export {name}=…) and start again"
-            self.problems.append((self._place_of(name, at), why))
-        if set(missing) & set(sending.url.variables):
-            return
+        if not all(environment.get(name) for name in sending.url.variables):
+            return  # it is told when a request is to leave, where the variable is needed
         begin = beginning(sending.url, environment)
         if sending.url.gaps and not _AUTHORITY.match(begin):
             why = "an argument may not choose the host: begin with https://HOST/ before the first {"

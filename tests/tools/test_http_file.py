@@ -146,10 +146,6 @@ MISTAKES = {
         r"4: headers: Proxy-A is set",
     ),
     "no header": (URL + '[headers]\n"X Y" = "a"', r"4: headers: 'X Y' is no name of a"),
-    "missing variable": (
-        URL + '[headers]\nA = "1"\nX-Key = "${env:NOPE}"',
-        r"6: headers.X-Key: the variable NOPE is not set: set it \(export NOPE=…\)",
-    ),
     "private": ('url = "https://10.0.0.1/"', r"3: url: 10.0.0.1: .*private"),
     "scheme": ('url = "http://x.example/"', r"3: url: x.example: the scheme 'http' is not"),
     "fragment": ('url = "https://x.example/#a"', r"3: url: what follows a # is never sent"),

@@ -40,7 +40,7 @@ def load_connections(
     problems: list[str] = []
     for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
         try:
-            tools += _load(path, environment, oauth)
+            tools += load_connection(path, environment, oauth)
         except (AuthTableRefused, ConnectionRefused) as error:
             problems += error.problems
     if problems:
@@ -48,7 +48,10 @@ def load_connections(
     return tools
 
 
-def _load(path: Path, environment: Mapping[str, str], oauth: OAuth | None) -> Sequence[Tool]:
+def load_connection(
+    path: Path, environment: Mapping[str, str], oauth: OAuth | None
+) -> Sequence[Tool]:
+    """The tools of one connection. ConnectionRefused, AuthTableRefused."""
     name = path.stem
     if not NAME.fullmatch(name):
         raise ConnectionRefused(f"{path}: {NAMED}")

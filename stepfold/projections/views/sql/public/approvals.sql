@@ -50,7 +50,7 @@ limits AS (
 grouped AS (
     SELECT
         l.*,
-        list_distinct(list(g.person) FILTER (g.person <> '')) AS granted,
+        list_distinct(list(lower(trim(regexp_replace(g.person, '\s+', ' ', 'g')))) FILTER (g.person <> '')) AS granted,
         max(g.recorded_at) AS granted_at
     FROM limits l
     LEFT JOIN answers g
