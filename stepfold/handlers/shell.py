@@ -172,12 +172,14 @@ class Shell:
         known = await self._states.refresh(customer, conversation)
         for _ in range(ROUNDS_MAX):
             running = known.state.turn
-            if running is None or running.number != turn or known.cause is None:
-                return
             if known.state.stopped:
                 return
-            if known.state.unreadable:
-                raise Later(FUTURE_S, known.state.unreadable.reason)
+            if known.state.unreadable and known.last is not None:
+                await self._give_up(known.last, known.state.unreadable)
+                return
+            if running is None or running.number != turn or known.cause is None:
+                await self._decide(known)  # who ended it may have died before what follows
+                return
             late = _too_late(known, self._clock())
             due = await self._due(known)
             early = due is not None and self._clock() < due

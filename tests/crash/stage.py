@@ -37,10 +37,12 @@ from stepfold.events.event import (
 from stepfold.events.transcript import Heard
 from stepfold.events.wire import decode
 from stepfold.handlers.inbox import Inbox, Message
+from stepfold.policy.agent import Agent
 from stepfold.projections.conversation import Conversation, replay
 from stepfold.settings import Settings
 from stepfold.streams.jetstream import JetStreamLog
 from stepfold.streams.log import LogUnavailable
+from tests.crash.forked import Worker
 from tests.crash.worker import AGENT, Plan, at_work
 from tests.servers import Server
 from tests.waiting import eventually
@@ -63,13 +65,14 @@ class Stage:
         self._effects.touch()
         self._folder = folder
         self._workers: list[subprocess.Popen[str]] = []
+        self._forked: list[Worker] = []
 
     @classmethod
     @asynccontextmanager
-    async def on(cls, server: Server, folder: Path) -> AsyncIterator[Stage]:
+    async def on(cls, server: Server, folder: Path, agent: Agent = AGENT) -> AsyncIterator[Stage]:
         async with opened(Settings(folder=folder, nats_url=server.url)) as found:
             hasty = replace(found, log=JetStreamLog(found.client, timeout_s=1))
-            stage = cls(server, folder, hasty, await hasty.inbox(AGENT))
+            stage = cls(server, folder, hasty, await hasty.inbox(agent))
             try:
                 yield stage
             finally:
@@ -91,6 +94,13 @@ class Stage:
         self._workers.append(process)
         return process
 
+    def forked(self, **plan: Any) -> Worker:
+        """The same, from a server of processes that has imported everything already."""
+        told = Plan(url=self.server.url, effects=str(self._effects), **plan)
+        worker = Worker(told, self._folder / f"worker{len(self._forked)}f.log")
+        self._forked.append(worker)
+        return worker
+
     @asynccontextmanager
     async def working(self, **plan: Any) -> AsyncIterator[None]:
         """A worker that does not die, in this process: it starts sooner."""
@@ -110,6 +120,8 @@ class Stage:
         return int(worker.returncode)
 
     def clear(self) -> None:
+        for forked in self._forked:
+            forked.clear()
         for worker in self._workers:
             worker.kill()
             worker.wait()

@@ -12,8 +12,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,11 @@ from stepfold.policy.agent import Agent, Limits
 from stepfold.providers.model import Call, Prompt, Reply
 from stepfold.settings import Settings
 from stepfold.streams.jetstream import JetStreamLog, Message, acknowledge, give_back, place, pull
-from stepfold.tools.tool import ToolSpec
+from stepfold.tools.files import load_tools
+from stepfold.tools.mcp import mcp_tools
+from stepfold.tools.mcp_file import read_mcp
+from stepfold.tools.openapi import load_connections
+from stepfold.tools.tool import Tool, ToolSpec
 
 Boundary = Literal["", "before append", "after append", "before ack", "model", "tool", "search"]
 
@@ -47,6 +51,8 @@ class Plan(Struct, frozen=True):
     """Die at the `nth` time that `boundary` is met with a step of `kind` (any, when empty).
 
     `again`: whatever was handled is given back once, so that all of it is delivered twice.
+    `tools` is a folder with tools, connections and MCP servers as users have them; `calls` are then
+    what the model wants, each with its arguments.
     """
 
     url: str
@@ -61,6 +67,8 @@ class Plan(Struct, frozen=True):
     parallel: int = 1
     arguments: str = ""
     again: bool = False
+    tools: str = ""
+    calls: dict[str, dict[str, Any]] = {}
 
 
 class Fate:
@@ -113,6 +121,9 @@ class CountingModel:
             return Reply(text='{"generated": true}')
         if prompt.results:
             return Reply(text=f"answer to {prompt.question}", cost_usd=Decimal("0.01"))
+        if self._plan.calls:
+            wanted = (Call(name, told) for name, told in self._plan.calls.items())
+            return Reply(calls=tuple(wanted), cost_usd=Decimal("0.01"))
         writes = [
             Call("write", {"n": number, "text": self._plan.arguments})
             for number in range(self._plan.parallel)
@@ -148,12 +159,29 @@ class Facts:
 
 
 @asynccontextmanager
+async def tools_in(folder: Path) -> AsyncIterator[dict[str, Tool]]:
+    """The tools of a folder, as `stepfold serve` has them."""
+    found = [*load_tools(folder / "tools"), *load_connections(folder / "connections")]
+    servers = read_mcp(folder / "mcp.toml") if (folder / "mcp.toml").exists() else ()
+    async with mcp_tools(servers) as more:
+        yield {tool.spec.name: tool for tool in (*found, *more)}
+
+
+@asynccontextmanager
 async def at_work(plan: Plan) -> AsyncIterator[Opened]:
+    async with AsyncExitStack() as stack:
+        folder = Path(plan.tools)
+        tools = await stack.enter_async_context(tools_in(folder)) if plan.tools else {}
+        yield await stack.enter_async_context(_at_work(plan, tools))
+
+
+@asynccontextmanager
+async def _at_work(plan: Plan, tools: dict[str, Tool]) -> AsyncIterator[Opened]:
     fate = Fate(plan)
     parts = Parts(
         knowledge=Facts(fate),
         models={"counting": CountingModel(fate, plan)},
-        tools={"write": WritingTool(fate, plan)},
+        tools={"write": WritingTool(fate, plan), **tools},
     )
 
     async def acknowledge_or_not(message: Message) -> None:
@@ -176,14 +204,15 @@ async def at_work(plan: Plan) -> AsyncIterator[Opened]:
         fate.close()
 
 
-async def main(plan: Plan) -> None:
+async def main(plan: Plan, ready: Callable[[], None]) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with at_work(plan):
-        print("ready", flush=True)
+        ready()
         await stop.wait()
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
-    asyncio.run(main(msgspec.json.decode(sys.argv[1], type=Plan)))
+    told = msgspec.json.decode(sys.argv[1], type=Plan)
+    asyncio.run(main(told, lambda: print("ready", flush=True)))

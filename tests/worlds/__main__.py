@@ -15,6 +15,7 @@ from tests.worlds.world import Report, World
 CHUNK = 250
 SHOWN = ("worlds", "conversations", "steps", "deliveries", "model calls", "tool runs")
 FAULTS = ("crashes", "conflicts", "redeliveries", "log away")
+EFFECTS = ("effects", "taken up", "people asked", "answers", "answers refused", "answers forged")
 
 
 def main() -> int:
@@ -54,6 +55,7 @@ def _many(first: int, worlds: int, processes: int) -> int:
     took_s = time.perf_counter() - begin
     print(", ".join(f"{counts[name]:,} {name}" for name in SHOWN))
     print(", ".join(f"{counts[name]:,} {name}" for name in FAULTS))
+    print(", ".join(f"{counts[name]:,} {name}" for name in EFFECTS))
     print(f"{took_s:.1f} s, {counts['cpu_us'] / 1000 / worlds:.2f} ms of one core a world")
     violations = sum(len(report.violations) for report in failed)
     print(f"{violations} violations in {len(failed)} worlds")

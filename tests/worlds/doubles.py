@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from stepfold.events.citation import cite
 from stepfold.events.envelope import Draft, Entry
@@ -19,20 +19,27 @@ from stepfold.knowledge.errors import CollectionUnknown
 from stepfold.policy.agent import Agent
 from stepfold.providers.model import Call, ModelBusy, ModelFailed, Prompt, Reply
 from stepfold.streams.log import LogUnavailable, Tail
-from stepfold.tools.tool import ToolError, ToolSpec
 
 if TYPE_CHECKING:
-    from tests.worlds.world import Process
+    from tests.worlds.world import Process, World
 
 PASSAGE = Passage("facts.md", "Facts", "sha256:" + "1" * 64, 5, 27, "Water boils at 100 °C.", 1.0)
 FORGED = Citation("facts.md", PASSAGE.digest, 5, 16, "Water burns")
-STRICT = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+class Connected(Protocol):
+    """Who looks at the world through gates."""
+
+    @property
+    def world(self) -> World: ...
+
+    async def gate(self, what: str) -> bool: ...
 
 
 class WorldLog:
     """The shared log through this process's connection: it may fail before an append, or after."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Connected) -> None:
         self._process = process
         self._world = process.world
 
@@ -96,6 +103,8 @@ class WorldModel:
     def __init__(self, process: Process) -> None:
         self._process = process
         self._world = process.world
+        own = self._world.plan.agent.tools or ("t1",)
+        self._names = (*own * (8 // len(own)), "search", "search", "t2", "other")
 
     async def reply(self, prompt: Prompt, /) -> Reply:
         self._world.asked(self._process, prompt)
@@ -109,10 +118,9 @@ class WorldModel:
             return Reply(
                 _text(self._world.chance.random()), citations=self._quotes(prompt), cost_usd=cost
             )
-        names = ("t1", "t1", "t1", "t2", "t2", "search", "ghost", "forbidden")
         calls = tuple(
             Call(name, _arguments(name, chance.random()), "again")
-            for name in chance.choices(names, k=chance.choice((1, 1, 2, 3)))
+            for name in chance.choices(self._names, k=chance.choice((1, 1, 2, 3)))
         )
         return Reply(calls=calls, cost_usd=cost, thinking="hm" if chance.random() < 0.1 else "")
 
@@ -134,27 +142,6 @@ class WorldModel:
         true = cite(PASSAGE, "boils at 100 °C")
         assert true is not None
         return (true, FORGED)
-
-
-class WorldTool:
-    def __init__(self, process: Process, name: str, parameters: dict[str, Any]) -> None:
-        self._process = process
-        self.spec = ToolSpec(name, "", parameters)
-
-    async def run(self, arguments: Arguments, *, call: str) -> Any:
-        world = self._process.world
-        await self._process.gate("tool started")
-        world.ran(self._process, self.spec.name, call)
-        if world.chance.random() < world.plan.trouble:
-            match world.chance.randrange(3):
-                case 0:
-                    raise ToolError("out of stock")
-                case 1:
-                    raise RuntimeError("a bug in the tool")
-                case _:
-                    await asyncio.sleep(world.chance.random() * 12)
-        await self._process.gate("tool finished")
-        return {"n": arguments.get("n")}
 
 
 class WorldKnowledge:
@@ -181,4 +168,4 @@ def _text(draw: float) -> str:
 def _arguments(name: str, draw: float) -> Arguments:
     if name == "search":
         return {"query": "water"} if draw < 0.8 else {"query": ""}
-    return {"n": 1} if draw < 0.8 else {"n": "one"}
+    return {"n": 1 if draw < 0.6 else 2} if draw < 0.8 else {"n": "one"}

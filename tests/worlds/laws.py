@@ -40,8 +40,10 @@ from stepfold.events.event import (
 from stepfold.events.transcript import Heard, Item, Result, Thought
 from stepfold.events.values import Passage
 from stepfold.events.wire import decode, encode
+from stepfold.handlers.choosing import World as Here
 from stepfold.handlers.decide import BY, decide
 from stepfold.projections.conversation import EMPTY, evolve
+from tests.worlds import effects
 
 if TYPE_CHECKING:
     from stepfold.providers.model import Prompt
@@ -117,17 +119,22 @@ def each_request_has_one_outcome(
     refused = {e.event.call for e in entries if isinstance(e.event, ToolRefused)}
     yield from (f"{call} was never requested" for call in answered.keys() - asked - refused)
     begun = Counter(e.event.call for e in entries if isinstance(e.event, ToolStarted))
-    yield from (f"{call} starts {n} times" for call, n in begun.items() if n > 1)
+    names = {e.event.call: e.event.name for e in entries if isinstance(e.event, ToolRequested)}
+    yield from (
+        f"{call} starts {n} times"
+        for call, n in begun.items()
+        if n > 1 and not effects.repeats(world, names[call])
+    )
 
 
 def every_decision_follows_again(
     world: World, conversation: str, entries: Entries
 ) -> Iterator[str]:
-    state, cause = EMPTY, None
+    state, cause, here = EMPTY, None, Here("acme", conversation=conversation)
     for entry in entries:
         if entry.by == BY:
             assert cause is not None
-            again = decide(world.plan.agent, state, world.plan.vetoes)[:1]
+            again = decide(world.plan.agent, state, world.plan.vetoes, here)[:1]
             if again != (entry.event,):
                 yield f"step {entry.position} was {entry.event}, is {again}"
             elif follow(cause, BY, again)[0].id != entry.id:
@@ -135,8 +142,8 @@ def every_decision_follows_again(
         else:
             cause = entry
         state = evolve(state, entry.event)
-    if decide(world.plan.agent, state, world.plan.vetoes):
-        yield f"still to be done: {decide(world.plan.agent, state, world.plan.vetoes)}"
+    if left := decide(world.plan.agent, state, world.plan.vetoes, here):
+        yield f"still to be done: {left}"
 
 
 def what_was_spent_adds_up(world: World, conversation: str, entries: Entries) -> Iterator[str]:
@@ -245,10 +252,12 @@ def citations_stand_in_what_was_retrieved(
 
 
 def what_ran_had_started(world: World, conversation: str, entries: Entries) -> Iterator[str]:
+    names = {e.event.call: e.event.name for e in entries if isinstance(e.event, ToolRequested)}
     returned = {e.event.call for e in entries if isinstance(e.event, ToolReturned)}
     for call in returned:
-        if world.runs[f"acme/{conversation}/{call}"] != 1:
-            yield f"{call} returned, it ran {world.runs[f'acme/{conversation}/{call}']} times"
+        ran = world.runs[f"acme/{conversation}/{call}"]
+        if not ran or (ran > 1 and not effects.repeats(world, names[call])):
+            yield f"{call} returned, it ran {ran} times"
 
 
 def every_turn_has_its_timer(world: World, conversation: str, entries: Entries) -> Iterator[str]:
@@ -275,7 +284,8 @@ def the_poisoned_are_stopped(world: World, conversation: str, entries: Entries) 
         yield "nothing was buried"
 
 
-ALL: tuple[Callable[[World, str, Entries], Iterator[str]], ...] = (
+Law = Callable[["World", str, Entries], Iterator[str]]
+ALL: tuple[Law, ...] = (
     the_chain_is_whole,
     everything_is_at_rest,
     each_request_has_one_outcome,
@@ -289,8 +299,18 @@ ALL: tuple[Callable[[World, str, Entries], Iterator[str]], ...] = (
     what_ran_had_started,
     every_turn_has_its_timer,
     a_calm_world_is_in_time,
+    effects.an_outcome_says_what_was_done,
+    effects.what_must_never_repeat_is_asked_once,
+    effects.what_is_idempotent_is_done_unless_it_is_given_up,
+    effects.nothing_is_done_without_agreement,
 )
-STOPPED = (the_poisoned_are_stopped, what_ran_had_started)
+STOPPED: tuple[Law, ...] = (
+    the_poisoned_are_stopped,
+    what_ran_had_started,
+    effects.an_outcome_says_what_was_done,
+    effects.what_must_never_repeat_is_asked_once,
+    effects.nothing_is_done_without_agreement,
+)
 
 
 def _ids_are_unique(of: dict[str, list[Entry]]) -> Iterator[str]:
@@ -345,17 +365,21 @@ def illegal(items: Iterable[Item]) -> Iterator[str]:
 
 
 def run(world: World, process: Process, name: str, call: str) -> Iterator[str]:
-    """A tool runs once, in the process that recorded its start, and only if it is configured."""
-    if world.runs[call] > 1:
+    """A tool runs once, or as its rule is, in a process that recorded its start, and only if it is
+    configured.
+    """
+    if world.runs[call] > 1 and not effects.repeats(world, name):
         yield f"{call} runs {world.runs[call]} times"
     if name not in world.plan.agent.tools:
         yield f"{name} runs, only {world.plan.agent.tools} are allowed"
     customer, conversation, short = call.split("/")
-    for stored in world.log.steps:
-        if stored.subject == f"steps.{customer}.{conversation}.tool.started":
-            entry = decode(stored.subject, stored.payload, position=stored.position, at=stored.at)
-            if isinstance(entry.event, ToolStarted) and entry.event.call == short:
-                if entry.event.worker != process.name:
-                    yield f"{call} runs in {process.name}, {entry.event.worker} started it"
-                return
-    yield f"{call} runs and its start is not recorded"
+    subject = f"steps.{customer}.{conversation}.tool.started"
+    started = {
+        entry.event.worker
+        for stored in world.log.steps
+        if stored.subject == subject
+        for entry in (decode(stored.subject, stored.payload, position=1, at=stored.at),)
+        if isinstance(entry.event, ToolStarted) and entry.event.call == short
+    }
+    if process.name not in started:
+        yield f"{call} runs in {process.name}, {sorted(started) or 'nobody'} started it"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from random import Random
 from typing import Literal
@@ -18,17 +18,23 @@ from stepfold.events.event import (
 )
 from stepfold.handlers.decide import Veto
 from stepfold.policy.agent import Agent, Limits, SecondMessage
+from stepfold.policy.grant import Approval, Grant
+from stepfold.policy.grants import resolve
+from stepfold.policy.toolspec import ToolSpec
 from stepfold.projections.conversation import Conversation
+from tests.worlds.tools import specs
 
 SECOND: tuple[SecondMessage, ...] = ("wait", "merge", "supersede")
 Move = Literal["say", "repeat", "cancel", "generate", "expire", "garbage", "stranger", "unfenced"]
 POISON = frozenset({"garbage", "stranger", "unfenced"})
+TOOLS = ("t1", "t2", "keyed", "keyed", "found", "found", "look", "ghost")
 
 
 class Plan(Struct, frozen=True):
     """`moves` come from outside, in this order; `faults` is how many things may go wrong."""
 
     agent: Agent
+    specs: Mapping[str, ToolSpec]
     vetoes: tuple[Veto, ...]
     moves: tuple[tuple[str, Move], ...]
     processes: int
@@ -38,8 +44,11 @@ class Plan(Struct, frozen=True):
 
 
 def draw(chance: Random) -> Plan:
+    made = specs(chance)
+    agent = _agent(chance)
     return Plan(
-        agent=_agent(chance),
+        agent=resolve(agent, made) if agent.grants else agent,
+        specs=made,
         vetoes=(_veto,) if chance.random() < 0.15 else (),
         moves=tuple(_moves(chance)),
         processes=chance.choice((1, 2, 2, 3)),
@@ -50,11 +59,16 @@ def draw(chance: Random) -> Plan:
 
 
 def _agent(chance: Random) -> Agent:
+    """One in seven has no grants: its tools are as they were before there were any."""
+    tools = tuple(dict.fromkeys(chance.sample(TOOLS, chance.choice((0, 1, 2, 3, 3)))))
+    governed = chance.random() < 0.85
     return Agent(
         name="worldly",
         models=("m1", "m2")[: chance.choice((1, 1, 2))],
-        tools=("t1", "t2", "ghost")[: chance.choice((0, 1, 2, 2, 3))],
+        tools=tools,
+        grants={name: _grant(chance) for name in tools} if governed else {},
         collections=("facts",) if chance.random() < 0.4 else (),
+        trusted=("facts",) if chance.random() < 0.5 else (),
         second_message=chance.choice(SECOND),
         limits=Limits(
             steps_max=chance.choice((1, 3, 5, 8)),
@@ -65,6 +79,19 @@ def _agent(chance: Random) -> Agent:
             turn_s=chance.choice((20.0, 180.0)),
         ),
     )
+
+
+def _grant(chance: Random) -> Grant:
+    """One in three needs people, some of them not for `n` = 1; few must not have a greater one."""
+    rule = None
+    if chance.random() < 0.33:
+        rule = Approval(
+            people=chance.choice((1, 1, 2)),
+            expires_s=chance.choice((30.0, 600.0)),
+            unless={"n": {"const": 1}} if chance.random() < 0.25 else {},
+        )
+    most = {"n": {"maximum": 1}} if chance.random() < 0.1 else {}
+    return Grant(safe=chance.random() < 0.3, arguments=most, approval=rule)
 
 
 def _moves(chance: Random) -> list[tuple[str, Move]]:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from stepfold.events.envelope import Draft, Entry, first
 from stepfold.events.event import (
+    ApprovalRequested,
     ConversationStarted,
     Event,
     GenerationRequested,
@@ -39,12 +40,16 @@ from stepfold.streams.memory import MemoryAgents, MemoryLog, MemoryTimers
 from stepfold.testing import DELIVERED
 from tests.worlds import doubles, laws
 from tests.worlds.loop import VirtualLoop
+from tests.worlds.people import People
 from tests.worlds.plan import POISON, Move, Plan, draw
+from tests.worlds.tools import Far, tools
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 CUSTOMER = "acme"
 MOVES_MAX = 20_000
 AT_ONCE = 4
+ACTING = ("tool started", "tool finished", "looking up", "looked up")
+"""Gates where a process that dies leaves an effect in doubt."""
 Tell = Callable[[str], None]
 
 
@@ -82,8 +87,6 @@ class Process:
         self.tasks: dict[asyncio.Task[None], Job] = {}
         self.asked: set[tuple[str, str]] = set()
         model, clock = doubles.WorldModel(self), world.clock
-        tools = {"t1": doubles.WorldTool(self, "t1", {})}
-        tools["t2"] = doubles.WorldTool(self, "t2", doubles.STRICT)
         models = {"m1": model, "m2": model}
         self.shell = Shell(
             doubles.WorldLog(self),
@@ -91,7 +94,7 @@ class Process:
             doubles.WorldTimers(self),
             {
                 "reason.requested": Reason(Asker(models)),
-                "tool.requested": RunTool(tools),
+                "tool.requested": RunTool(tools(self)),
                 "retrieval.requested": Retrieve(doubles.WorldKnowledge(self)),
                 "generation.requested": Generate(Asker(models)),
             },
@@ -106,9 +109,7 @@ class Process:
         """Wait until the world lets this go on. True = the log is away, where that can be."""
         if not self.alive:
             raise Dead
-        future: asyncio.Future[bool] = self.world.loop.create_future()
-        self.world.parked.append((future, self, what))
-        return await future
+        return await self.world.park(self, what)
 
 
 class World:
@@ -124,11 +125,13 @@ class World:
         self.timers = MemoryTimers()
         self.counts: Counter[str] = Counter(worlds=1)
         self.violations: list[str] = []
-        self.parked: list[tuple[asyncio.Future[bool], Process, str]] = []
+        self.far = Far()
+        self.parked: list[tuple[asyncio.Future[bool], Process | People, str]] = []
         self.due: list[Job] = []
         self.done: list[Job] = []
         self.states: dict[str, Conversation] = defaultdict(lambda: EMPTY)
         self.runs: Counter[str] = Counter()
+        self.deliveries: dict[int, int] = defaultdict(int)
         self.timed: set[tuple[str, int]] = set()
         self.poisoned: set[str] = set()
         self._faults = self.plan.faults
@@ -138,6 +141,7 @@ class World:
         self._said = 0
         self._tell = tell
         self._processes = [Process(self, f"w{n}") for n in range(self.plan.processes)]
+        self._people = People(self)
 
     def clock(self) -> datetime:
         return BEGIN + timedelta(seconds=self.loop.time())
@@ -150,8 +154,10 @@ class World:
                 self._outside(conversation, "say")
             self._to_rest()
             self.violations += laws.broken(self)
+            self.counts["effects"] = self.far.done.total()
             for process in self._processes:
                 self._kill(process)
+            self._people.leave()
             self.loop.settle()
         self.violations += [
             f"nobody caught {error.get('exception')!r}: {error.get('message')}"
@@ -187,6 +193,9 @@ class World:
         """Let one of those who wait at a gate go on, or hand out one of the steps that are due."""
         choice = int(self.chance.random() * (len(self.parked) + len(self.due)))
         if choice < len(self.parked):
+            _, who, what = self.parked[choice]
+            if what in ACTING and isinstance(who, Process) and self._doubt(who):
+                return True
             self._release(choice, away=False)
         elif self.due:
             self._deliver(choice - len(self.parked))
@@ -211,6 +220,7 @@ class World:
         process = self.chance.choice(free)
         job.deliveries += 1
         job.begun_at = len(self.log.steps)
+        self.deliveries[job.position] = max(self.deliveries[job.position], job.deliveries)
         self.counts["deliveries"] += 1
         self._say(f"{process.name} is handed {job}, delivery {job.deliveries}")
         task = self.loop.create_task(self._handle(process, job))
@@ -245,6 +255,7 @@ class World:
 
     def _pass_time(self) -> bool:
         due = self.loop.next_due()
+        due = self._too_late() if due is None else due
         if due is None:
             return False
         self.loop.advance(due)
@@ -253,6 +264,16 @@ class World:
                 del self.timers.due[CUSTOMER, conversation, turn]
                 self.due.append(Job(conversation, turn=turn))
         return True
+
+    def _too_late(self) -> float | None:
+        """When the time of people who are asked is up, where nothing else moves any more."""
+        asked = (
+            (due - BEGIN).total_seconds()
+            for (_, conversation, number), due in self.timers.due.items()
+            for turn in (self.states[conversation].turn,)
+            if turn is not None and turn.number == number and turn.pending
+        )
+        return min(asked, default=None)
 
     # -- what goes wrong ------------------------------------------------------------------------
 
@@ -271,6 +292,18 @@ class World:
             running = [job for process in self._processes for job in process.tasks.values()]
             if running:
                 self._redeliver(self.chance.choice(running))
+
+    def _doubt(self, process: Process) -> bool:
+        """In the middle of an effect its process dies, or others are handed the call as well."""
+        draw = self.chance.random()
+        if not self._faults or not process.tasks or draw > 0.4:
+            return False
+        self._faults -= 1
+        if draw < 0.25:
+            self._crash(process)
+        else:
+            self._redeliver(self.chance.choice(list(process.tasks.values())))
+        return True
 
     def _crash(self, process: Process) -> None:
         """It dies wherever it is; what it had not acknowledged is handed to others."""
@@ -306,22 +339,20 @@ class World:
             case "say" | "repeat":
                 self._said += move == "say"
                 text = f"m{self._said}"
-                self._append(conversation, MessageReceived(text, message=text), text)
+                self.put(conversation, MessageReceived(text, message=text), text)
             case "cancel":
                 turn = state.turn.number if state.turn else state.turns
-                self._append(
-                    conversation, TurnCancelled(turn, "asked to"), f"{len(self.log.steps)}"
-                )
+                self.put(conversation, TurnCancelled(turn, "asked to"), f"{len(self.log.steps)}")
             case "generate":
                 call = f"g{len(self.log.steps)}"
                 event = GenerationRequested(call, "sort", "x", {}, "m1")
-                self._append(conversation, event, call)
+                self.put(conversation, event, call)
             case "expire":
                 self.due.append(Job(conversation, turn=state.turns or 1))
             case _:
                 self._poison(conversation, move)
 
-    def _append(self, conversation: str, event: Event, key: str) -> None:
+    def put(self, conversation: str, event: Event, key: str) -> None:
         drafts = [first(CUSTOMER, conversation, event, by="outside", key=key)]
         if self.states[conversation] is EMPTY:
             started = ConversationStarted(self.plan.agent.name, digest(self.plan.agent))
@@ -355,6 +386,11 @@ class World:
 
     # -- what the world sees --------------------------------------------------------------------
 
+    async def park(self, who: Process | People, what: str) -> bool:
+        future: asyncio.Future[bool] = self.loop.create_future()
+        self.parked.append((future, who, what))
+        return await future
+
     async def append(self, drafts: Sequence[Draft], after: int) -> tuple[Entry, ...]:
         try:
             return await self.log.append(drafts, after=after)
@@ -372,6 +408,9 @@ class World:
             self.states[conversation] = evolve(self.states[conversation], entry.event)
             if stored.subject.split(".", 3)[3] in DELIVERED:
                 self.due.append(Job(conversation, stored.position))
+            if isinstance(entry.event, ApprovalRequested):
+                self.counts["people asked"] += 1
+                self._people.asked(entry, entry.event)
 
     def asked(self, process: Process, prompt: Prompt) -> None:
         self.counts["model calls"] += 1
@@ -381,6 +420,7 @@ class World:
 
     def ran(self, process: Process, name: str, call: str) -> None:
         self.counts["tool runs"] += 1
+        self.counts["taken up"] += self.runs[call] > 0
         self.runs[call] += 1
         self.violations += laws.run(self, process, name, call)
 
