@@ -31,7 +31,7 @@ from stepfold.events.event import (
 )
 from stepfold.events.transcript import Result
 from stepfold.events.wire import decode, encode, subject
-from stepfold.handlers.shell import FUTURE_S, POISON_MAX
+from stepfold.handlers.shell import POISON_MAX
 from stepfold.handlers.work import DELIVERIES_MAX
 from stepfold.policy.agent import Agent, Limits
 from stepfold.providers.model import Call, ModelBusy, Prompt, Reply
@@ -648,14 +648,15 @@ async def test_a_timer_that_is_early_is_set_again() -> None:
     assert abs(arrangement.timers.due["acme", "c1", 1] - due) < timedelta(seconds=1)
 
 
-async def test_a_timer_of_a_conversation_that_cannot_be_read_changes_nothing() -> None:
+async def test_a_timer_of_a_conversation_that_cannot_be_read_stops_it_as_a_step_would() -> None:
     arrangement = await said(ANSWER)
     await arrangement.shell.take(entry_of(arrangement, MessageReceived))
     arrangement.log.inject("steps.acme.c1.message.received", b"{junk")
 
-    assert await arrangement.shell.fire("acme", "c1", 1) == FUTURE_S
+    assert await arrangement.shell.fire("acme", "c1", 1) is None
 
     assert "TurnExpired" not in await kinds(arrangement)
+    assert len(await stopped(arrangement)) == 1
 
 
 async def test_a_step_that_the_shell_itself_fails_on_stops_its_conversation_in_the_end() -> None:
