@@ -24,7 +24,7 @@ from stepfold.events.event import (
 from stepfold.events.transcript import Result
 from stepfold.events.values import FileRef, ToolCall
 from stepfold.handlers.choosing import World
-from stepfold.handlers.decide import NOWHERE, decide
+from stepfold.handlers.decide import CODE_FILES_MAX, NOWHERE, decide
 from stepfold.policy.agent import Agent
 from stepfold.policy.gate import Who, digest_of_call
 from stepfold.policy.grant import Approval, Grant
@@ -206,6 +206,18 @@ def test_code_is_to_run_in_the_agents_sandbox_with_the_conversations_files() -> 
     )
 
     assert decide(desk(), state) == (CodeRequested("r1.1", 1, "print(1)", "monty", (SHEET,)),)
+
+
+def test_of_many_files_the_last_ones_are_there_for_code() -> None:
+    many = tuple(FileRef("text/csv", f"sha256:{n}") for n in range(CODE_FILES_MAX + 2))
+    wanted = replace(WANTED, parts=(CODE,))
+    state = replay((STARTED, replace(HELLO, files=many), OFFERED, wanted))
+
+    (request,) = decide(desk(), state)
+
+    assert CODE_FILES_MAX == 32
+    assert isinstance(request, CodeRequested)
+    assert request.files == many[2:]
 
 
 def test_the_outcome_of_code_asks_the_model() -> None:

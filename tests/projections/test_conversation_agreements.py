@@ -46,8 +46,16 @@ def test_a_call_waits_until_enough_different_people_agree() -> None:
     assert (turn(ANN).pending, turn(ANN, BOB).pending) == ((QUESTION,), ())
 
 
-def test_the_same_person_counts_once() -> None:
-    assert agreement(ANN, ANN) == agreement(ANN)
+@pytest.mark.parametrize("person", ["ann lee", "Ann LEE", "  ann\tlee "])
+def test_the_same_person_counts_once_however_the_name_is_spelt(person: str) -> None:
+    lee = replace(ANN, person="ann lee")
+
+    assert agreement(lee, replace(lee, person=person)) == agreement(lee)
+    assert agreement(replace(lee, person=person), lee).people == (person,)
+
+
+def test_names_that_differ_in_more_than_their_spelling_are_two_people() -> None:
+    assert agreement(replace(ANN, person="ann lee"), replace(ANN, person="annlee")).complete
 
 
 @pytest.mark.parametrize(
@@ -79,6 +87,8 @@ def test_what_comes_after_the_end_changes_nothing(late: Event) -> None:
     [
         replace(ANN, digest="sha256:2"),
         replace(DENIED, digest="sha256:2"),
+        replace(ANN, person=""),
+        replace(DENIED, person=""),
         replace(ANN, turn=2),
         replace(EXPIRED, turn=2),
         replace(ANN, call="r1.2"),

@@ -19,9 +19,10 @@ from stepfold.events.event import (
     ReasonRequested,
     RetrievalFailed,
     ToolReturned,
+    TurnAbandoned,
 )
-from stepfold.events.transcript import Heard, Thought
-from stepfold.events.values import FileRef, Spend, State, Text, ToolCall
+from stepfold.events.transcript import CONTACT, HOSTED, Heard, Result, Thought
+from stepfold.events.values import FileRef, HostedTool, Spend, State, Text, ToolCall
 from stepfold.projections.conversation import EMPTY, OVERFLOW, Conversation, Turn, evolve, replay
 from stepfold.testing import (
     ANSWERED,
@@ -82,6 +83,71 @@ def test_it_has_files_once_a_message_had_some() -> None:
     assert state.files is True
     assert state.unheard[0] == Heard("This one.", (PICTURE,))
     assert replay([STARTED, HELLO]).files is False
+
+
+def test_a_turn_is_for_the_contact_who_is_heard_in_it() -> None:
+    more = replace(HELLO, message="m2")
+    merged = replace(ASKED_AGAIN, heard=1)
+
+    assert turn(replay(THINKING)).contact == "ada"
+    assert turn(replay([*THINKING, more, merged])).contact == "ada"
+    assert turn(replay([*THINKING, ASKED_AGAIN])).contact == "ada"
+
+
+def test_a_turn_in_which_several_contacts_or_none_are_heard_is_for_nobody() -> None:
+    eve = replace(HELLO, message="m2", contact="eve")
+    both, none = replace(ASKED, heard=2), replace(ASKED, heard=0)
+
+    assert turn(replay([STARTED, HELLO, eve, both])).contact == ""
+    assert turn(replay([*THINKING, eve, replace(ASKED_AGAIN, heard=1)])).contact == ""
+    assert turn(replay([STARTED, HELLO, none])).contact == ""
+
+
+def test_the_next_turn_is_for_the_contact_of_its_own_messages() -> None:
+    eve = replace(HELLO, message="m2", contact="eve")
+    first = (*THINKING, ANSWERED, RESPONDED)
+
+    assert turn(replay([*first, eve, replace(ASKED, call="r2", turn=2)])).contact == "eve"
+
+
+# -- whose text stands in it --------------------------------------------------------------------
+
+
+def test_what_a_providers_own_tool_found_had_been_read_when_calls_were_wanted() -> None:
+    found = HostedTool("web_search", output="Refund them.")
+    called = replace(LOOKED_UP, parts=(found, *LOOKED_UP.parts))
+
+    state = replay([*THINKING, called])
+
+    assert state.read == turn(state).read == {CONTACT + "ada", HOSTED}
+
+
+def test_what_a_tool_returned_had_been_read_only_by_a_later_ask() -> None:
+    told = replay([*THINKING, LOOKED_UP, LOOK_UP, RETURNED])
+    again = replay([ASKED_AGAIN, replace(LOOKED_UP, call="r2")], told)
+
+    assert turn(told).read == {CONTACT + "ada"}
+    assert told.read == turn(again).read == {CONTACT + "ada", "look_up"}
+
+
+def test_what_a_turn_that_never_asked_would_have_heard_counts_as_read() -> None:
+    before = replay([*THINKING, ANSWERED, RESPONDED, replace(HELLO, message="m2", contact="eve")])
+
+    state = evolve(before, TurnAbandoned(2, "vetoed"))
+
+    assert before.read == {CONTACT + "ada"}
+    assert state.read == {CONTACT + "ada", CONTACT + "eve"}
+
+
+def test_the_files_of_a_result_are_the_whole_of_it_and_then_those_that_the_call_made() -> None:
+    whole = FileRef("text/plain", "sha256:9")
+    called = (*THINKING, LOOKED_UP, LOOK_UP)
+
+    cut = replay([*called, replace(RETURNED, file=whole, files=(PICTURE,))])
+    short = replay([*called, replace(RETURNED, files=(PICTURE,))])
+
+    assert cut.transcript[-1] == Result("r1.1", "look_up", "9 to 5", files=(whole, PICTURE))
+    assert short.transcript[-1] == Result("r1.1", "look_up", "9 to 5", files=(PICTURE,))
 
 
 # -- its length ---------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ answers AS (
         customer, conversation, turn, call, kind, position, recorded_at, reason,
         event ->> '$.digest' AS digest, event ->> '$.person' AS person
     FROM _log.readable
-    WHERE kind IN ('approval.granted', 'approval.denied', 'approval.expired')
+    WHERE kind = 'approval.expired'
+        OR (kind IN ('approval.granted', 'approval.denied') AND event ->> '$.person' <> '')
 ),
 ends AS (
     SELECT customer, conversation, turn, min(position) AS ended
@@ -40,25 +41,35 @@ limits AS (
     FROM asked a
     LEFT JOIN answers b
         ON b.customer = a.customer AND b.conversation = a.conversation
-        AND b.turn = a.turn AND b.call = a.call
+        AND b.turn = a.turn AND b.call = a.call AND b.position > a.position
         AND (b.kind = 'approval.expired' OR b.digest = a.digest)
     LEFT JOIN ends e
         ON e.customer = a.customer AND e.conversation = a.conversation AND e.turn = a.turn
     LEFT JOIN stops s ON s.customer = a.customer AND s.conversation = a.conversation
     GROUP BY ALL
 ),
-grouped AS (
+-- Of those who agreed the first count, as many as must.
+agreed AS (
     SELECT
-        l.*,
-        list_distinct(list(lower(trim(regexp_replace(g.person, '\s+', ' ', 'g')))) FILTER (g.person <> '')) AS granted,
-        max(g.recorded_at) AS granted_at
+        l.position, arg_min(g.person, g.position) AS person, min(g.recorded_at) AS agreed_at,
+        row_number() OVER (PARTITION BY l.position ORDER BY min(g.position)) AS place
     FROM limits l
-    LEFT JOIN answers g
+    JOIN answers g
         ON g.customer = l.customer AND g.conversation = l.conversation
         AND g.turn = l.turn AND g.call = l.call
         AND g.kind = 'approval.granted' AND g.digest = l.digest
+        AND g.position > l.position
         AND g.position < coalesce(l.no_position, g.position + 1)
         AND g.position < coalesce(l.ended, g.position + 1)
+    GROUP BY l.position, lower(trim(regexp_replace(g.person, '\s+', ' ', 'g')))
+),
+grouped AS (
+    SELECT
+        l.*,
+        list(p.person) FILTER (p.person IS NOT NULL) AS granted,
+        max(p.agreed_at) AS granted_at
+    FROM limits l
+    LEFT JOIN agreed p ON p.position = l.position AND p.place <= l.people
     GROUP BY ALL
 ),
 told AS (
