@@ -45,7 +45,7 @@ bench: $(VENV)/.dev $(PEERS)/.peers ## side by side with the peers, on this mach
 worlds: $(VENV)/.dev ## 20,000 seeded worlds that redeliver, reorder and fail
 	@$(BIN)/python -m tests.worlds --worlds $(WORLDS) $(ARGS)
 
-mutants: $(VENV)/.dev ## mutants of decide and evolve, and the survivors
+mutants: $(VENV)/.dev ## mutants of the core, and the survivors
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
 LOCK = $(LOCKER)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \

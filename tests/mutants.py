@@ -1,6 +1,6 @@
 """Mutants of `decide`, of what it asks, and of `evolve`: each must make a core test fail.
 
-    python -m tests.mutants [--only TEXT] [--processes 2]
+    python -m tests.mutants [--file handlers/decide] [--only TEXT] [--processes 2]
 
 Each mutant runs the core tests in a fork of its own, with a time limit (an endless loop is a kill).
 Those that cannot be told apart from the original are listed in `mutants_equivalent.toml`, with the
@@ -28,6 +28,7 @@ from types import ModuleType
 from typing import NamedTuple, TypeVar
 
 import hypothesis
+import jsonschema
 import msgspec
 import pytest
 import pytest_asyncio
@@ -37,16 +38,27 @@ ROOT = Path(__file__).parents[1]
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.toml")
 TARGETS = {
     "stepfold.handlers.decide": ROOT / "stepfold/handlers/decide.py",
+    "stepfold.handlers.answering": ROOT / "stepfold/handlers/answering.py",
     "stepfold.handlers.choosing": ROOT / "stepfold/handlers/choosing.py",
     "stepfold.handlers.jobs": ROOT / "stepfold/handlers/jobs.py",
+    "stepfold.policy.gate": ROOT / "stepfold/policy/gate.py",
+    "stepfold.policy.grants": ROOT / "stepfold/policy/grants.py",
+    "stepfold.policy.taint": ROOT / "stepfold/policy/taint.py",
     "stepfold.projections.conversation": ROOT / "stepfold/projections/conversation.py",
     "stepfold.routing.route": ROOT / "stepfold/routing/route.py",
 }
 TESTS = (
+    "tests/handlers/test_answering.py",
     "tests/handlers/test_decide.py",
+    "tests/handlers/test_decide_attempts.py",
+    "tests/handlers/test_decide_grants.py",
     "tests/handlers/test_decide_routes.py",
     "tests/handlers/test_jobs.py",
+    "tests/handlers/test_approvals.py",
+    "tests/policy/test_gate.py",
     "tests/projections/test_conversation.py",
+    "tests/projections/test_conversation_agreements.py",
+    "tests/projections/test_conversation_asks.py",
     "tests/routing/test_route.py",
 )
 FIXED = "not hypothesis"  # what chance finds today it may not find tomorrow
@@ -54,7 +66,7 @@ WITHOUT = ("cacheprovider", "randomly", "unraisableexception")
 PLAIN = ("-x", "-q", "--tb=no", "--assert=plain", "--noconftest")
 OPTIONS = (*PLAIN, *(f"-pno:{name}" for name in WITHOUT), "-m", FIXED)
 LIMIT_S = 30.0
-PRELOADED = (asyncio, hypothesis, msgspec, pytest_asyncio, pytest_timeout)
+PRELOADED = (asyncio, hypothesis, jsonschema, msgspec, pytest_asyncio, pytest_timeout)
 """Imported once here and not in each fork."""
 
 COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
@@ -81,9 +93,10 @@ COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitAnd: ast.BitOr,
 }
 
-COMMUTATIVE = ("min", "max")
+COMMUTATIVE = ("max", "min", "same_person")
 
 Change = Callable[[], None]
+Name = tuple[str, str, str, str]
 T = TypeVar("T")
 
 
@@ -105,7 +118,7 @@ class Mutant(NamedTuple):
         return self.module.split(".")[1]
 
     @property
-    def name(self) -> tuple[str, str, str, str]:
+    def name(self) -> Name:
         return self.file, self.where, self.was, self.now
 
 
@@ -158,12 +171,16 @@ def _lines(before: str, after: str) -> tuple[str, str]:
 
 
 def _out_of_scope(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:
-    """Annotations are not evaluated, imports and docstrings do nothing, decorators are not ours."""
+    """Annotations are not evaluated, imports and docstrings do nothing, decorators are not ours,
+    and nothing comes to `assert_never`: the type checker proves it.
+    """
     child, parent = node, parents.get(node)
     while parent is not None:
         if isinstance(child, ast.Import | ast.ImportFrom):
             return True
         if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+            return True
+        if _is_never(child):
             return True
         if child is getattr(parent, "annotation", None) or child is getattr(
             parent, "returns", None
@@ -177,6 +194,13 @@ def _out_of_scope(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:
             return True
         child, parent = parent, parents.get(parent)
     return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def _is_never(node: ast.AST) -> bool:
+    """`assert_never(event)`, or the case that leads to it."""
+    if isinstance(node, ast.match_case):
+        return _is_never(node.body[0])
+    return isinstance(node, ast.Expr) and ast.unparse(node).startswith("assert_never(")
 
 
 def _is_type(node: ast.Assign) -> bool:
@@ -227,21 +251,26 @@ def _changes(  # noqa: PLR0912, PLR0915  (a straight list of plain cases)
         case ast.comprehension(ifs=ifs):
             yield from (_cut(ifs, place) for place in range(len(ifs)))
         case ast.Match(cases=cases):
-            yield from (_cut(cases, place) for place in range(len(cases)))
+            known = [place for place, case in enumerate(cases) if not _is_never(case)]
+            yield from (_cut(cases, place) for place in known)
         case ast.MatchOr(patterns=patterns):
             yield from (_cut(patterns, place) for place in range(len(patterns)))
         case ast.match_case(guard=guard) if guard is not None:
             yield _attr(node, "guard", None)
         case _:
             pass
-    yield from _statement_changes(node, put)
+    yield from _statement_changes(node, parents, put)
 
 
-def _statement_changes(node: ast.AST, put: Callable[[ast.AST], Change]) -> Iterator[Change]:
+def _statement_changes(
+    node: ast.AST, parents: dict[ast.AST, ast.AST], put: Callable[[ast.AST], Change]
+) -> Iterator[Change]:
     match node:
         case ast.Continue():
             yield put(ast.Break())
             yield put(ast.Pass())
+        case ast.Return(value=value) if _is_none(value) and _ends(node, parents[node]):
+            return
         case ast.Expr() | ast.Assign() | ast.Return() | ast.For() | ast.If():
             yield put(ast.Pass())
         case ast.AnnAssign(value=value) if value is not None:
@@ -262,6 +291,11 @@ def _others(value: object) -> Iterator[str | int | float | bool]:
             yield f"X{value}X"
         case _:
             return
+
+
+def _ends(node: ast.AST, parent: ast.AST) -> bool:
+    """Does the function end there anyway, and give None?"""
+    return isinstance(parent, ast.FunctionDef) and parent.body[-1] is node
 
 
 def _is_none(value: ast.expr | None) -> bool:
@@ -367,7 +401,7 @@ def survivors(made: Sequence[Mutant], processes: int) -> list[Mutant]:
     return alive
 
 
-def listed() -> dict[tuple[str, str, str, str], str]:
+def listed() -> dict[Name, str]:
     if not EQUIVALENT.exists():
         return {}
     entries = tomllib.loads(EQUIVALENT.read_text()).get("equivalent", [])
@@ -376,6 +410,7 @@ def listed() -> dict[tuple[str, str, str, str], str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("--file", default="", help="only of files whose path contains this")
     parser.add_argument("--only", default="", help="only mutants whose text contains this")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
@@ -386,13 +421,15 @@ def main() -> int:
         print(f"the core tests fail without any mutant: pytest {' '.join(TESTS)}", file=sys.stderr)
         return 2
     made = [m for name, path in TARGETS.items() for m in mutants(name, path)]
-    made = [mutant for mutant in made if options.only in str(mutant)]
+    made = [m for m in made if options.file in m.file and options.only in str(m)]
+    equivalent = [name for name in listed() if options.file in name[0]]
     alive = survivors(made, options.processes)
-    return _report(made, alive, whole=not options.only)
+    return _report(made, alive, equivalent, whole=not options.only)
 
 
-def _report(made: Sequence[Mutant], alive: Sequence[Mutant], *, whole: bool) -> int:
-    equivalent = listed()
+def _report(
+    made: Sequence[Mutant], alive: Sequence[Mutant], equivalent: Sequence[Name], *, whole: bool
+) -> int:
     names = {mutant.name for mutant in alive}
     survived = [mutant for mutant in alive if mutant.name not in equivalent]
     stale = [name for name in equivalent if name not in names] if whole else []
@@ -400,12 +437,17 @@ def _report(made: Sequence[Mutant], alive: Sequence[Mutant], *, whole: bool) -> 
         print(f"survived: {mutant}")
     for file, where, was, now in stale:
         print(f"listed as equivalent, but killed or gone: {file} {where}: {was} -> {now}")
-    known = len(alive) - len(survived)
-    print(
-        f"{len(made)} mutants: {len(made) - len(alive)} killed, {len(survived)} survived,"
-        f" {known} equivalent"
-    )
+    for file in sorted({mutant.file for mutant in made}):
+        print(f"{file}: {_told([made, alive, survived], file)}")
+    print(_told([made, alive, survived]))
     return 1 if survived or stale else 0
+
+
+def _told(groups: Sequence[Sequence[Mutant]], file: str = "") -> str:
+    made, alive, survived = (sum(file in m.file for m in group) for group in groups)
+    return (
+        f"{made} mutants: {made - alive} killed, {survived} survived, {alive - survived} equivalent"
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ and says so where no outcome was seen.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Literal, assert_never
 
 from msgspec import Struct
 
@@ -90,6 +90,8 @@ def _sources(item: Item) -> Iterator[str]:
         case Result():
             if item.status in _TOLD:
                 yield item.name
+        case _:
+            assert_never(item)
 
 
 def _found_elsewhere(part: Part) -> bool:

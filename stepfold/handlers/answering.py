@@ -42,9 +42,9 @@ def shortened(text: str, characters_max: int | None) -> str:
     """As many whole sentences as fit, at least a part of the first."""
     if characters_max is None or len(text) <= characters_max:
         return text
-    room = text[:characters_max]
-    ends = [match.end() for match in _END.finditer(text, 0, characters_max)]
-    return room[: ends[-1]].rstrip() if ends else room.rstrip()
+    said = text.lstrip()
+    ends = [end for match in _END.finditer(said) if (end := match.end()) <= characters_max]
+    return said[: ends[-1] if ends else characters_max].rstrip()
 
 
 def told_rules(rules: Answers) -> str:

@@ -253,7 +253,7 @@ def _ask(state: Conversation, event: ReasonRequested) -> Conversation:
     contacts = {item.contact for item in heard} | (set() if opens else {turn.contact})
     return replace(
         state,
-        transcript=state.transcript + heard if heard else state.transcript,
+        transcript=state.transcript + heard,
         unheard=unheard,
         turn=Turn(
             number=turn.number,
@@ -309,12 +309,13 @@ def _reason_failed(state: Conversation, event: ReasonFailed) -> Conversation:
 
 
 def _generate(state: Conversation, event: GenerationRequested) -> Conversation:
-    job = state.jobs.get(event.job or event.call)
+    name = event.job or event.call
+    job = state.jobs.get(name)
     now = Job(event, ruled_out=job.ruled_out if job else frozenset())
     return replace(
         state,
         open={**state.open, event.call: event},
-        jobs={**state.jobs, event.job or event.call: now},
+        jobs={**state.jobs, name: now},
     )
 
 

@@ -118,6 +118,8 @@ def test_a_quote_that_stands_in_what_is_left_supports_it() -> None:
         ("No end at all", 6, "No end"),
         ("At 9.30 sharp. Yes.", 17, "At 9.30 sharp."),
         ("One.\nTwo three", 8, "One."),
+        ("\n\nOne two three", 9, "One two t"),
+        ("Yes. It costs 9.50 EUR. Bye.", 16, "Yes."),
         ("“One.” Two.", 8, "“One."),
     ],
 )

@@ -52,10 +52,11 @@ def test_a_route_is_chosen_by_all_that_is_known_of_the_conversation() -> None:
     when = Conditions(("acme",), ("web",), ("de",), needs=("tools",), not_needs=("vision",))
     picky = replace(SMALL, when=replace(when, budget_left_min_usd=Decimal(2)))
     routes = Routes((Route("converse", (FAR,)), Route("converse", (picky, LARGE), agent="desk")))
-    given = Given(replace(HELLO, language="de"))
+    german = replace(HELLO, language="de")
+    rich_world = replace(world(), routes=routes, budget_left_usd=Decimal(2))
 
-    rich = asked(given.when(replace(world(), routes=routes, budget_left_usd=Decimal(2))))
-    poor = asked(Given(HELLO).when(replace(world(), routes=routes, budget_left_usd=Decimal(1))))
+    rich = asked(Given(german).when(rich_world))
+    poor = asked(Given(german).when(replace(rich_world, budget_left_usd=Decimal(1))))
 
     assert (rich.model, poor.model) == ("a/small", "a/large")
 

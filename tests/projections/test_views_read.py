@@ -34,7 +34,7 @@ from stepfold.events.event import (
     TurnAbandoned,
     TurnCancelled,
 )
-from stepfold.events.values import Citation, Passage, RefusedCitation, Text, Usage
+from stepfold.events.values import Citation, Passage, RefusedCitation, Text, ToolCall, Usage
 from stepfold.projections.conversation import replay
 from stepfold.projections.views import Views
 from tests.projections.made import DIGEST, log, stored
@@ -236,6 +236,22 @@ def test_a_tool_call_shows_how_far_it_came(
     assert (row["name"], row["status"]) == ("book", status)
     assert (row["reason"], row["result"]) == (reason, result)
     assert row["arguments"] == (None if status == "refused" else '{"seat":1}')
+
+
+def test_a_refused_call_shows_what_the_model_wanted(show: Show) -> None:
+    calls = (Text("So."), *(ToolCall(f"r1.{n}", "book", {"seat": n}) for n in (1, 2)))
+    events = (
+        Reasoned("r1", 1, "gpt-x", calls, finish="tool_calls"),
+        ToolRefused("r1.2", 1, "book", "not allowed"),
+        ToolRequested("r1.1", 1, "book", {"seat": 9}),
+    )
+
+    rows = show(events, "SELECT call, status, arguments FROM tool_calls ORDER BY call")
+
+    assert [tuple(row.values()) for row in rows] == [
+        ("r1.1", "requested", '{"seat":9}'),
+        ("r1.2", "refused", '{"seat":2}'),
+    ]
 
 
 def test_a_retrieval_shows_how_much_it_found_and_how_good_it_was(show: Show) -> None:
