@@ -55,7 +55,7 @@ TESTS = (
     "tests/handlers/test_decide_routes.py",
     "tests/handlers/test_jobs.py",
     "tests/handlers/test_approvals.py",
-    "tests/policy/test_gate.py",
+    "tests/policy/test_policy_gate.py",
     "tests/projections/test_conversation.py",
     "tests/projections/test_conversation_agreements.py",
     "tests/projections/test_conversation_asks.py",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -14,19 +13,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from stepfold import settings
-from stepfold.app import opened
+from stepfold.app import Parts, misfit, opened
 from stepfold.cli.agent_diff import differences, lines
+from stepfold.cli.agent_fit import misfits, near
 from stepfold.cli.agent_log import Version, choose, conversations, from_file, versions
 from stepfold.cli.agent_words import parts
 from stepfold.cli.exits import REFUSED, CommandRefused
 from stepfold.cli.options import Data, HooksModule, Json
 from stepfold.cli.screen import count, paragraph, say, say_json, table, warn
 from stepfold.cli.tables import unrouted
+from stepfold.cli.toolbox import folders_tools, servers
 from stepfold.cli.where import existing
 from stepfold.cli.workers import parts_of
+from stepfold.knowledge.library import Library
 from stepfold.policy.agent import Agent
 from stepfold.policy.toolspec import ToolSpec
 from stepfold.settings import AgentRefused, read_agent
+from stepfold.tools.tool import Tool
 
 NO_VERSIONS = "no agent is kept on this log yet: `stepfold serve --agent FILE` appoints one"
 WHOSE = "A name, a digest or its beginning, or a file."
@@ -50,6 +53,23 @@ class Checked(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
+class Known(Struct, frozen=True):
+    """The tools that workers with these hooks would have, beside those of the MCP `servers`, which
+    are not started to tell them. `problems` say what could not be loaded.
+    """
+
+    tools: Mapping[str, Tool]
+    servers: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def specs(self) -> Mapping[str, ToolSpec]:
+        return {name: tool.spec for name, tool in self.tools.items()}
+
+    def may_be_served(self, name: str) -> bool:
+        return any(name.startswith(f"{server}_") for server in self.servers)
+
+
 @commands.command()
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="TOML or YAML.")],
@@ -64,8 +84,10 @@ def check(
     code 1 when a file has a mistake.
     """
     here = settings.read(folder=data)
-    specs = _specs(here, hooks)
-    checked = [_check(file, specs, here) for file in files]
+    known = _known(here, hooks)
+    checked = [_check(file, known, here) for file in files]
+    for problem in known.problems:
+        warn(f"left out: {problem}")
     for each in checked:
         if json:
             say_json(each)
@@ -97,9 +119,11 @@ def show(name: Named, *, hooks: HooksModule = None, data: Data = None, json: Jso
     if json:
         say_json({**_plain(found), "fields": agent})
         return
-    specs = _specs(settings.read(folder=data), hooks)
+    known = _known(settings.read(folder=data), hooks)
+    for problem in known.problems:
+        warn(f"left out: {problem}")
     say(f"{agent.name}  {found.file or found.short}", bold=True)
-    for part in parts(agent, specs, pinned=not found.file):
+    for part in parts(agent, known.specs, pinned=not found.file, servers=known.servers):
         say(part.head, bold=True)
         for line in part.lines:
             say(paragraph(line, first="  ", rest="    "))
@@ -140,46 +164,30 @@ def schema(json: Json = False) -> None:
 # -- checking -----------------------------------------------------------------------------------
 
 
-def _check(file: Path, specs: Mapping[str, ToolSpec], here: settings.Settings) -> Checked:
+def _check(file: Path, known: Known, here: settings.Settings) -> Checked:
     try:
         agent = read_agent(file)
     except AgentRefused as error:
         return Checked(str(file), problems=error.problems)
-    warnings = tuple(_warnings(agent, specs, here))
+    warnings = tuple(_warnings(agent, known, here))
     return Checked(str(file), agent.name, agent.tools, warnings=warnings)
 
 
-def _warnings(
-    agent: Agent, specs: Mapping[str, ToolSpec], here: settings.Settings
-) -> Iterator[str]:
+def _warnings(agent: Agent, known: Known, here: settings.Settings) -> Iterator[str]:
     if not agent.models and (why := asyncio.run(_unrouted(here, agent))):
         yield why
     if agent.answers and agent.answers.cite and not agent.collections:
         yield "it must cite and has no `collections`: no answer would ever be given"
-    for name in agent.tools if specs else ():
-        if name not in specs:
-            yield f"nobody has the tool {name!r} ({_near(name, specs)})"
-        else:
-            yield from _never_given(agent, specs[name])
-
-
-def _never_given(agent: Agent, spec: ToolSpec) -> Iterator[str]:
-    """Constraints on arguments that the tool does not have: every call would be refused."""
-    grant = agent.grants.get(spec.name)
-    known = spec.parameters.get("properties")
-    if grant is None or not isinstance(known, dict):
-        return
-    for name in grant.arguments.keys() - known.keys():
-        yield (
-            f"the tool {spec.name!r} has no argument {name!r} ({_near(name, known)}): every call of"
-            " it would be refused"
-        )
-
-
-def _near(word: str, known: Mapping[str, Any]) -> str:
-    found = get_close_matches(word, known, n=1)
-    hint = f"did you mean {found[0]!r}? " if found else ""
-    return f"{hint}known: {', '.join(sorted(known)) or 'none'}"
+    for name in agent.tools:
+        if name in known.specs:
+            yield from misfits(agent, known.specs[name])
+        elif not known.may_be_served(name):
+            yield f"nobody has the tool {name!r} ({near(name, known.specs)})"
+    if agent.tools and known.specs.keys() >= set(agent.tools):
+        parts = Parts(Library(here.knowledge), tools=known.tools)
+        round_rules = misfit(replace(agent, models=(), sandbox=""), parts)
+        if round_rules:
+            yield round_rules
 
 
 async def _unrouted(here: settings.Settings, agent: Agent) -> str:
@@ -192,9 +200,10 @@ async def _unrouted(here: settings.Settings, agent: Agent) -> str:
         return await unrouted(found, agent)
 
 
-def _specs(here: settings.Settings, hooks: str | None) -> Mapping[str, ToolSpec]:
-    """The tools that workers with these hooks would have."""
-    return {name: tool.spec for name, tool in parts_of(here, None, hooks).tools.items()}
+def _known(here: settings.Settings, hooks: str | None) -> Known:
+    found = folders_tools(here, environment={})
+    own = parts_of(here, None, hooks).tools
+    return Known({**found.tools, **own}, servers(here), found.problems)
 
 
 def _say_checked(checked: Checked) -> None:
@@ -202,7 +211,10 @@ def _say_checked(checked: Checked) -> None:
         warn(problem)
     if not checked.problems:
         tools = count(len(checked.tools), "tool")
-        say(paragraph(f"{checked.file}: {checked.agent}, {tools}, no mistake", rest="  "))
+        told = f"{checked.file}: {checked.agent}, {tools}, no mistake"
+        if checked.warnings:
+            told += f", {count(len(checked.warnings), 'warning')}"
+        say(paragraph(told, rest="  "))
     for warning in checked.warnings:
         warn(f"{checked.file}: {warning}")
 

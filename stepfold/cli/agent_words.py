@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -46,8 +46,12 @@ class Part(Struct, frozen=True):
     lines: tuple[str, ...]
 
 
-def parts(agent: Agent, specs: Mapping[str, ToolSpec], *, pinned: bool) -> Iterator[Part]:
-    """`specs` are the tools that are known here; a `pinned` version knows itself what its were."""
+def parts(
+    agent: Agent, specs: Mapping[str, ToolSpec], *, pinned: bool, servers: Sequence[str] = ()
+) -> Iterator[Part]:
+    """`specs` are the tools that are known here; a `pinned` version knows itself what its were.
+    `servers` are MCP servers, of which it is known only whose tools they are.
+    """
     every = {name: specs.get(name, ToolSpec(name)) for name in agent.tools}
     known = agent if pinned else resolve(agent, every)
     yield Part("told", tuple(_told(agent)))
@@ -56,7 +60,7 @@ def parts(agent: Agent, specs: Mapping[str, ToolSpec], *, pinned: bool) -> Itera
         yield Part("knowledge", tuple(_knowledge(agent)))
     told = agent.grants if pinned else specs
     tools = (
-        f"{name}: {'; '.join(_tool(grant, known=name in told))}"
+        f"{name}: {'; '.join(_tool(grant, '' if name in told else _unknown(name, servers)))}"
         if (grant := known.grants.get(name))
         else f"{name}: {FREE}"
         for name in agent.tools
@@ -83,8 +87,14 @@ def _knowledge(agent: Agent) -> Iterator[str]:
     yield f"{count(agent.passages_max, 'passage')} of a search"
 
 
-def _tool(grant: Grant, *, known: bool) -> Iterator[str]:
-    yield f"{EFFECT[grant.effect]}, {RECOVERY[grant.recovery]}" if known else NOT_KNOWN
+def _unknown(name: str, servers: Sequence[str]) -> str:
+    whose = next((each for each in servers if name.startswith(f"{each}_")), "")
+    return f"what it does, the MCP server {whose} tells when it is started" if whose else NOT_KNOWN
+
+
+def _tool(grant: Grant, unknown: str) -> Iterator[str]:
+    """`unknown`: why it cannot be told what the tool does."""
+    yield unknown or f"{EFFECT[grant.effect]}, {RECOVERY[grant.recovery]}"
     for argument, schema in grant.arguments.items():
         yield f"{argument} must be {constraint(schema)}"
     if grant.approval:

@@ -36,6 +36,7 @@ from stepfold.handlers.inbox import Inbox, Message
 from stepfold.handlers.table import LANES
 from stepfold.policy.agent import Agent
 from stepfold.settings import Settings
+from stepfold.tools.printed import aside, kept_apart
 
 CUSTOMER = "chat"
 CHANNEL = "cli"
@@ -82,10 +83,12 @@ def chat(
 ) -> None:
     """Talk to an agent; Ctrl-D ends it. Where nobody serves the log, it brings its own workers."""
     here = settings.read(folder=data)
-    parts = parts_of(here, script, hooks)
     brought = bool(script or hooks or tools)
     given = Given(agent, script, tuple(tools or ()), brought, channel)
-    asyncio.run(_chat(here, parts, given, traceparent, json=json))
+    with kept_apart():
+        with aside():
+            parts = parts_of(here, script, hooks)
+        asyncio.run(_chat(here, parts, given, traceparent, json=json))
 
 
 async def _chat(

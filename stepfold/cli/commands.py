@@ -25,6 +25,8 @@ COMMANDS: Mapping[str, str] = {
     "demo": "stepfold.cli.demo:demo",
     "chat": "stepfold.cli.chat:chat",
     "serve": "stepfold.cli.serve:serve",
+    "dev": "stepfold.cli.dev:dev",
+    "key": "stepfold.cli.key:commands",
     "publish": "stepfold.cli.publish:publish",
     "tail": "stepfold.cli.tail:tail",
     "show": "stepfold.cli.show:show",

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from stepfold import settings
-from stepfold.cli.exits import CommandRefused
+from stepfold.cli.exits import REFUSED, CommandRefused
 from stepfold.cli.options import Data, Json
-from stepfold.cli.screen import count, paragraph, say, say_json, table
+from stepfold.cli.screen import count, paragraph, say, say_json, table, warn
 from stepfold.tools.openapi.catalogue import catalogue
 from stepfold.tools.openapi.connection import (
     FOLDER,
@@ -21,12 +21,14 @@ from stepfold.tools.openapi.connection import (
     read_catalogue,
     read_connection,
 )
+from stepfold.tools.openapi.errors import ConnectionRefused
 from stepfold.tools.openapi.findings import Finding
+from stepfold.tools.openapi.loading import tools_of
 from stepfold.tools.openapi.making import AUTHS, Made, Wanted, keep
 from stepfold.tools.openapi.operation import Operation
 from stepfold.tools.openapi.reading import read_description
 from stepfold.tools.openapi.selection import select
-from stepfold.tools.openapi.ways import unknown
+from stepfold.tools.openapi.ways import ConnectionWays, unknown
 
 FINDINGS_SHOWN = 20
 
@@ -62,7 +64,9 @@ def connect(
     key_header: Annotated[
         str, typer.Option(metavar="HEADER", help="Takes idempotency keys: writes can be repeated.")
     ] = "",
-    replace: Annotated[bool, typer.Option("--replace", help="Overwrite the connection.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Make it again: what is not named here stays.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
     data: Data = None,
     json: Json = False,
@@ -74,6 +78,10 @@ def connect(
     """
     if not NAME.fullmatch(name):
         raise typer.BadParameter(NAMED, param_hint="NAME")
+    folder = settings.read(folder=data).folder / FOLDER
+    path = folder / f"{name}.toml"
+    if not dry_run:
+        _refuse_existing(path, replace=replace)
     description = read_description(spec)
     kept = catalogue(description)
     made = Wanted(
@@ -86,10 +94,9 @@ def connect(
         auth=auth,
         private=tuple(private or ()),
         key_header=key_header,
+        before=_before(path) if replace and path.exists() else "",
     ).make()
-    folder = settings.read(folder=data).folder / FOLDER
     if not dry_run:
-        _refuse_existing(folder / f"{name}.toml", replace=replace)
         keep(made, folder)
     findings = tuple(description.findings)
     if json:
@@ -98,31 +105,73 @@ def connect(
         _say(made, findings, folder, dry_run=dry_run)
 
 
-def connections(data: Data = None, json: Json = False) -> None:
-    """The connections of the data folder, and the tools that each of them gives."""
+def connections(
+    tools: Annotated[
+        bool, typer.Option("--tools", help="The tools of each, one by one, with their effects.")
+    ] = False,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """The connections of the data folder, and how many tools each of them gives. Exit code 1 when
+    one of them cannot be loaded; the others are listed all the same.
+    """
     folder = settings.read(folder=data).folder / FOLDER
-    told = [_listed(path) for path in sorted(folder.glob("*.toml"))]
+    told = []
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            told.append(_listed(path))
+        except ConnectionRefused as error:
+            for problem in error.problems:
+                warn(problem)
+    failed = len(told) < len(list(folder.glob("*.toml")))
     if json:
         say_json(told)
-    elif not told:
+    elif told:
+        _say_connections(told, tools=tools)
+    elif not failed:
         say("no connection yet: stepfold connect NAME --spec FILE")
-    else:
-        rows = [[each["name"], each["title"], *map(str, each["counts"])] for each in told]
-        say(table(("name", "of", "operations", "reads", "writes"), rows, numbers=(2, 3, 4)))
+    for each in told:
+        for problem in each["problems"]:
+            warn(f"{folder / each['name']}.toml: {problem}")
+    if failed or any(each["problems"] for each in told):
+        raise typer.Exit(REFUSED)
 
 
 def _listed(path: Path) -> dict[str, Any]:
+    if not NAME.fullmatch(path.stem):
+        raise ConnectionRefused(f"{path}: {NAMED}")
     connection, kept = read_connection(path), read_catalogue(path.with_suffix(".json"))
     chosen = select(kept, connection.reads, connection.writes)
+    problems = [*chosen.problems, *unknown(connection, kept)]
+    ways = ConnectionWays(path.stem, connection, kept, {})
+    given = () if problems else tools_of(path.stem, connection, kept, chosen, ways)
     return {
         "name": path.stem,
         "title": kept.title,
         "counts": [len(kept.operations), len(chosen.reads), len(chosen.writes)],
         "reads": [each.name for each in chosen.reads],
         "writes": [each.name for each in chosen.writes],
+        "tools": [{"name": each.spec.name, "effect": each.spec.effect} for each in given],
         "customers": [*connection.customers],
-        "problems": [*chosen.problems, *unknown(connection, kept)],
+        "problems": problems,
     }
+
+
+def _say_connections(told: Sequence[dict[str, Any]], *, tools: bool) -> None:
+    if tools:
+        columns = ("connection", "tool", "effect")
+        rows = [
+            (each["name"], tool["name"], tool["effect"]) for each in told for tool in each["tools"]
+        ]
+        say(table(columns, rows))
+        return
+    head = ("name", "of", "operations", "reads", "writes", "tools")
+    counted = [
+        [each["name"], each["title"], *map(str, each["counts"]), str(len(each["tools"]))]
+        for each in told
+    ]
+    say(table(head, counted, numbers=(2, 3, 4, 5)))
+    say(paragraph("--tools lists the tools by name"), dim=True)
 
 
 def _pairs(told: Sequence[str]) -> dict[str, str]:
@@ -133,10 +182,18 @@ def _pairs(told: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
+def _before(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CommandRefused(f"{path}: it is not UTF-8: mend it, or remove it") from error
+
+
 def _refuse_existing(path: Path, *, replace: bool) -> None:
     if path.exists() and not replace:
         raise CommandRefused(
-            f"{path} is there already: edit it, or overwrite it with --replace; --dry-run tries"
+            f"{path} is there already: edit it, or overwrite it with --replace, which keeps what is"
+            " not named; --dry-run tries"
         )
 
 
@@ -159,6 +216,7 @@ def _plain(made: Made, findings: Sequence[Finding], *, written: bool) -> dict[st
         "skipped": kept.skipped,
         "lint": findings,
         "tokens": made.tokens,
+        "kept": made.kept,
         "open": made.open,
     }
 
@@ -194,14 +252,19 @@ def _say(made: Made, findings: Sequence[Finding], folder: Path, *, dry_run: bool
     listed = kept.operations if dry_run else (*made.selection.reads, *made.selection.writes)
     for operation in listed:
         _say_operation(operation, made)
-    for skipped in kept.skipped:
+    for skipped in kept.skipped if dry_run else ():
         say(paragraph(f"skipped {skipped.name}: {skipped.reason}", first="  ", rest="    "))
+    if kept.skipped and not dry_run:
+        number = count(len(kept.skipped), "operation")
+        say(paragraph(f"{number} cannot be called: --dry-run says why", first="  ", rest="    "))
     _say_findings(findings)
     for scheme in kept.schemes:
         words = " ".join(part for part in (scheme.kind, scheme.scheme, scheme.name) if part)
         say(paragraph(f"security {scheme.id}: {words}", first="  ", rest="    "), dim=True)
     for line in _tokens(made):
         say(paragraph(line, rest="  "))
+    if made.kept:
+        say(paragraph(f"kept as it was in the file: {', '.join(made.kept)}", rest="  "))
     for line in made.open:
         say(paragraph(f"still open: {line}", rest="  "), bold=True)
     if dry_run:

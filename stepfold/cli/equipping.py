@@ -26,6 +26,7 @@ from stepfold.policy.agent import Agent
 from stepfold.sandbox.sandbox import Sandbox
 from stepfold.settings import Settings
 from stepfold.tools.openapi.credentials import Credentials
+from stepfold.tools.printed import aside
 from stepfold.tools.tool import Tool
 
 TOOLS, CONNECTIONS, MCP = "tools", "connections", "mcp.toml"
@@ -84,7 +85,8 @@ def _named(path: Path) -> Sequence[Tool]:
         raise CommandRefused(f"--tools {path}: there is no such file or folder")
     from stepfold.tools.files import load_tools
 
-    return load_tools(path)
+    with aside():
+        return load_tools(path)
 
 
 def _lying(folder: Path) -> list[tuple[str, Tool]]:
@@ -95,7 +97,8 @@ def _lying(folder: Path) -> list[tuple[str, Tool]]:
     told: list[tuple[str, Tool]] = []
     for path in tool_files(folder):
         try:
-            told += [(str(path), tool) for tool in load_tools(path)]
+            with aside():
+                told += [(str(path), tool) for tool in load_tools(path)]
         except ToolsRefused as error:
             _leave_out(error)
     return told

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from stepfold import settings
 from stepfold.app import HELP_DESK, Opened, Parts, misfit, opened, working
+from stepfold.cli import exits
 from stepfold.cli.equipping import equipped, isolation
 from stepfold.cli.exits import REFUSED, STOPPED, CommandRefused
 from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script, ToolFiles
@@ -30,6 +31,7 @@ from stepfold.policy.grants import resolve
 from stepfold.providers.scripted import PROVIDER as SCRIPTED
 from stepfold.settings import Settings
 from stepfold.tools.mcp_file import Described, McpFileRefused, read_mcp
+from stepfold.tools.printed import aside, kept_apart
 from stepfold.tools.tool import ToolError
 
 if TYPE_CHECKING:
@@ -197,11 +199,13 @@ def serve(
     _need_mcp()
     place = _place(http, tuple(name or ()))
     here = settings.read(folder=data)
-    parts = parts_of(here, script, hooks)
     files = tuple(tools or ())
     brought = bool(script or hooks or files)
     wanted = Wanted(customer, place, writes, wait, agent, script, brought, json, files)
-    asyncio.run(_serve(here, parts, wanted))
+    with kept_apart():
+        with aside():
+            parts = parts_of(here, script, hooks)
+        asyncio.run(_serve(here, parts, wanted))
 
 
 class Wanted(Struct, frozen=True):
@@ -256,9 +260,9 @@ async def _begun(
     found: Opened, parts: Parts, wanted: Wanted, stack: AsyncExitStack
 ) -> asyncio.Task[None]:
     """The task that speaks to clients, with workers behind it."""
-    from stepfold.cli.mcp_desk import Desk
     from stepfold.cli.mcp_listen import speak
-    from stepfold.cli.mcp_server import mcp_server
+    from stepfold.gateway.mcp_desk import Desk
+    from stepfold.gateway.mcp_server import mcp_server
 
     served = LANES.keys() <= await found.served()
     if served and wanted.brought:
@@ -279,15 +283,19 @@ async def _begun(
         wait_s=wanted.wait_s,
         writes=wanted.writes,
     )
-    server = mcp_server(desk)
+    server = mcp_server(desk, _expected)
     if wanted.place is None:
         return asyncio.create_task(speak(server))
     return await _listen(stack, server, agent, wanted)
 
 
+def _expected(error: Exception) -> str | None:
+    return None if exits.code(error) is None else exits.text(error)
+
+
 async def _agent(found: Opened, parts: Parts, wanted: Wanted, *, served: bool) -> Agent:
     """The agent that answers; without `--writes` with those of its tools that only read."""
-    from stepfold.cli.mcp_desk import reading
+    from stepfold.gateway.mcp_desk import reading
 
     if wanted.agent is not None:
         agent = settings.read_agent(wanted.agent)

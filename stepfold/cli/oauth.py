@@ -1,46 +1,43 @@
-"""`stepfold connection`: authorize a connection for a customer, see how it stands, take it back."""
+"""`stepfold connection`: list connections; authorize one for a customer, see how it stands, take it
+back.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 from msgspec import Struct
 
 from stepfold.app import opened
+from stepfold.cli.coming_back import answers
 from stepfold.cli.connect import connections
 from stepfold.cli.exits import CommandRefused
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import count, say, say_json, warn
-from stepfold.cli.stdin import lines
 from stepfold.cli.where import existing
 from stepfold.events.names import token
 from stepfold.settings import Settings
 from stepfold.streams.jetstream.sealed import JetStreamSealed
-from stepfold.tools.oauth import OAuthCredentials, Standing
-from stepfold.tools.oauth_errors import NotOurs
+from stepfold.tools.oauth import NO_NEED, OAuthCredentials, Standing
 from stepfold.tools.oauth_server import Revoked
 from stepfold.tools.oauth_table import SHARED, Auth, read_auth
-from stepfold.tools.tool import ToolError
+from stepfold.tools.openapi.connection import FOLDER, read_connection
 from stepfold.tools.vault import Vault, read_keys
 
 PORT = 8976
 """Where the browser comes back; it stands in what is registered with the provider."""
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-HEAD_BYTES_MAX, HEAD_S = 16_384, 10.0
-PAGE = (
-    "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"
-    "Referrer-Policy: no-referrer\r\nConnection: close\r\n\r\n{text}\n"
-)
 
 commands = typer.Typer(
-    help="OAuth of connections: authorize one for a customer, see how it stands, take it back.",
+    help=(
+        "List connections and their tools. Of one by OAuth: authorize it for a customer, see how it"
+        " stands, take it back."
+    ),
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -97,6 +94,10 @@ def status(name: Name, *, customer: Customer = "", data: Data = None, json: Json
             whose = [customer] if customer or auth.holder("") else await found.holders()
             return [await found.status(each) for each in whose]
 
+    if kind := _needs_nobody(name, data):
+        standing = Standing(name, customer, NO_NEED, kind)
+        _say([standing], json=json)
+        return
     standings = asyncio.run(look())
     _say(standings, json=json)
     if not standings and not json:
@@ -107,6 +108,12 @@ def status(name: Name, *, customer: Customer = "", data: Data = None, json: Json
 def revoke(name: Name, *, customer: Customer = "", data: Data = None, json: Json = False) -> None:
     """Have the provider take the tokens back, and forget them here whatever it says."""
 
+    if kind := _needs_nobody(name, data):
+        raise CommandRefused(
+            f"{name}: {NO_NEED} ({kind}), so nothing of it is kept here: take back what its file"
+            " names where that was given"
+        )
+
     async def take_back() -> Revoked:
         async with _credentials(name, customer, data) as (_, found):
             return await found.revoke(customer)
@@ -114,6 +121,9 @@ def revoke(name: Name, *, customer: Customer = "", data: Data = None, json: Json
     done = asyncio.run(take_back())
     if json:
         say_json(done)
+    elif not done.found:
+        whose = f" for {customer}" if customer else ""
+        say(f"{name}: there was nothing to take back{whose}")
     elif done.told:
         say(f"{name}: the provider has taken the tokens back, and they are forgotten here")
     else:
@@ -145,12 +155,13 @@ async def _credentials(
     name: str, customer: str, data: Path | None
 ) -> AsyncIterator[tuple[Auth, OAuthCredentials]]:
     here = existing(data)
-    path = here.folder / "connections" / f"{token('connection', name)}.toml"
+    path = _path(name, here)
     auth = read_auth(path, os.environ)
     if auth is None:
+        kind = _needs_nobody(name, data)
         raise CommandRefused(
-            f'{path}: no table [auth] of a kind that authorizes: kind = "oauth2_code" or'
-            ' "oauth2_client"'
+            f"{name}: {NO_NEED} ({kind}); {path} has no table [auth] of a kind that does:"
+            ' kind = "oauth2_code" or "oauth2_client"'
         )
     if not auth.holder(customer):
         raise CommandRefused(
@@ -163,6 +174,18 @@ async def _credentials(
             yield auth, credentials
         finally:
             await credentials.close()
+
+
+def _path(name: str, here: Settings) -> Path:
+    return here.folder / FOLDER / f"{token('connection', name)}.toml"
+
+
+def _needs_nobody(name: str, data: Path | None) -> str:
+    """The kind of a connection that nobody authorizes; empty of another. ConnectionRefused."""
+    connection = read_connection(_path(name, existing(data)))
+    if connection.oauth:
+        return ""
+    return connection.auth.kind if connection.auth else "none"
 
 
 def _vault(store: JetStreamSealed, here: Settings) -> Vault:
@@ -187,7 +210,7 @@ async def _authorize(
     async def finish(url: str) -> None:
         await found.authorizing.finish(customer, url)
 
-    async with _answers(back, finish, paste=paste) as answered:
+    async with answers(back, finish, paste=paste) as answered:
         ask = Ask(await found.authorizing.begin(customer, back), back)
         _say_ask(ask, paste=paste, json=json)
         done, _ = await asyncio.wait([answered], timeout=within)
@@ -215,91 +238,6 @@ def _say(standings: list[Standing], *, json: bool) -> None:
         renewed = ", renewed by itself" if each.renewable else ""
         whose = f" for {each.customer}" if each.customer else ""
         why = f": {each.reason}" if each.reason else ""
+        if each.state == NO_NEED:
+            why = f" ({each.reason})"
         say(f"{each.connection}{whose}: {each.state}{until}{renewed}{why}")
-
-
-# -- how the browser's answer comes here --------------------------------------------------------
-
-Finish = Callable[[str], Awaitable[None]]
-
-
-@asynccontextmanager
-async def _answers(
-    back: str, finish: Finish, *, paste: bool
-) -> AsyncIterator[asyncio.Future[None]]:
-    """What is done once an answer was accepted, and fails once one was refused."""
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    if paste:
-        reading = asyncio.ensure_future(_pasted(finish))
-        try:
-            yield reading
-        finally:
-            reading.cancel()
-        return
-    where = urlsplit(back)
-    if where.scheme != "http" or where.hostname not in LOOPBACK or where.port is None:
-        raise CommandRefused(f"{back} is not on this machine: use --paste")
-    listener = _Listener(back, finish, done)
-    try:
-        server = await asyncio.start_server(
-            listener.take, where.hostname, where.port, limit=HEAD_BYTES_MAX
-        )
-    except OSError as error:
-        raise CommandRefused(
-            f"the browser cannot come back to {back} ({error.strerror}): end what listens there,"
-            " take another --port that the provider knows, or use --paste"
-        ) from error
-    async with server:
-        yield done
-
-
-async def _pasted(finish: Finish) -> None:
-    async for line in lines():
-        if line.strip():
-            await finish(line.strip())
-            return
-    raise CommandRefused("no address was pasted: authorize again")
-
-
-class _Listener:
-    """Takes the browser that comes back; whatever else knocks is shown out."""
-
-    def __init__(self, back: str, finish: Finish, done: asyncio.Future[None]) -> None:
-        self._back = back
-        self._finish = finish
-        self._done = done
-        self._one = asyncio.Lock()
-
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(HEAD_S):
-                head = await reader.readuntil(b"\r\n\r\n")
-            async with self._one:
-                await self._answer(head.split(b"\r\n")[0].decode("ascii", "replace"), writer)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            return  # nobody who brings an answer
-        finally:
-            writer.close()
-
-    async def _answer(self, request: str, writer: asyncio.StreamWriter) -> None:
-        method, _, rest = request.partition(" ")
-        path, _, query = rest.rpartition(" ")[0].partition("?")
-        if method != "GET" or path != urlsplit(self._back).path or self._done.done():
-            await _say_page(writer, "404 Not Found", "Nothing is here.")
-            return
-        try:
-            await self._finish(f"{self._back}?{query}")
-        except NotOurs:
-            await _say_page(writer, "400 Bad Request", "This answers nothing that was asked.")
-        except ToolError as error:
-            await _say_page(writer, "400 Bad Request", "Not authorized: see the terminal.")
-            self._done.set_exception(error)
-        else:
-            await _say_page(writer, "200 OK", "Authorized. This window can be closed.")
-            self._done.set_result(None)
-
-
-async def _say_page(writer: asyncio.StreamWriter, status: str, text: str) -> None:
-    writer.write(PAGE.format(status=status, text=text).encode())
-    with suppress(OSError):  # whoever left without reading has brought the answer all the same
-        await writer.drain()

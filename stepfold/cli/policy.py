@@ -14,6 +14,7 @@ from stepfold.app import opened
 from stepfold.cli import since as times
 from stepfold.cli.options import Data, HooksModule, Json
 from stepfold.cli.screen import count, paragraph, say, say_json, table, warn
+from stepfold.cli.toolbox import described
 from stepfold.cli.where import existing
 from stepfold.cli.workers import parts_of
 from stepfold.evaluation.backtest import backtest_log
@@ -61,17 +62,23 @@ def backtest(
     """Say what AGENT would have refused or allowed of what is on the log. No model is asked.
 
     Conversations of other agents count only where there is none of this one's name. What tools do
-    is as it was when their agents were appointed, or as --hooks brings them.
+    is as it was when their agents were appointed, or as the data folder and --hooks have them.
     """
     agent = read_agent(file)
     begin = times.moment(since, datetime.now(UTC)) if since else None
     here = existing(data)
-    specs = {name: tool.spec for name, tool in parts_of(here, None, hooks).tools.items()}
+    lying, problems = described(here)
+    for problem in problems:
+        warn(f"left out: {problem}")
+    own = {name: tool.spec for name, tool in parts_of(here, None, hooks).tools.items()}
+    specs = {**lying, **own}
     report = asyncio.run(_backtest(here, agent, specs, begin, every=every))
     if json:
         say_json(report)
     else:
         _say(agent, report)
+        if not every and report.agents and agent.name not in report.agents:
+            warn(f"no conversation is of an agent {agent.name!r}: those of all agents were taken")
 
 
 async def _backtest(
@@ -114,10 +121,8 @@ def _say(agent: Agent, report: Report) -> None:
     if report.unknown:
         warn(
             f"nobody says what {', '.join(report.unknown)} do: taken as reaching the world outside;"
-            " name the module that has them with --hooks"
+            " put them into the data folder, or name the module that has them with --hooks"
         )
-    if report.agents and agent.name not in report.agents:
-        warn(f"no conversation is of an agent {agent.name!r}: those of all agents were taken")
 
 
 def _numbers(*numbers: int) -> tuple[str, ...]:
@@ -125,7 +130,10 @@ def _numbers(*numbers: int) -> tuple[str, ...]:
 
 
 def _counted(change: Change, noun: str) -> str:
-    return f"{count(change.number, noun)} that {WAS[change.was]} {NOW[change.now]}"
+    was = WAS[change.was]
+    if change.number != 1:
+        was = f"were {was.removeprefix('was ')}" if was.startswith("was ") else was
+    return f"{count(change.number, noun)} that {was} {NOW[change.now]}"
 
 
 def _say_change(head: str, change: Change) -> None:

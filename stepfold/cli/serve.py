@@ -1,10 +1,11 @@
-"""`stepfold serve`: the workers, and the views, until a signal comes."""
+"""`stepfold serve`: the workers, the views, and the gateway, until a signal comes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from msgspec import Struct
 from stepfold import __version__, settings
 from stepfold.app import EVERYTHING, TOLD, VIEWS, Opened, Parts, opened, working
 from stepfold.cli.equipping import equipped, isolation
-from stepfold.cli.exits import STOPPED, hide_password, text
+from stepfold.cli.exits import STOPPED, CommandRefused, hide_password, text
 from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script, ToolFiles
 from stepfold.cli.screen import paragraph, say, say_json, warn
 from stepfold.cli.stop import Stop
@@ -22,6 +23,7 @@ from stepfold.cli.tables import apply, unrouted
 from stepfold.cli.viewing import own_views
 from stepfold.cli.watching import Watched, watched, watching
 from stepfold.cli.workers import choose_agent, parts_of, told_knowledge
+from stepfold.observability.page import place
 from stepfold.policy.agent import Agent
 from stepfold.routing import Routes
 from stepfold.settings import Settings
@@ -36,8 +38,13 @@ class Wanted(Struct, frozen=True):
     tools: tuple[Path, ...]
     table: Routes | None
     told: Watched
+    http: tuple[str, int] | None
 
 
+GATEWAY = "gateway"
+"""The role that answers over HTTP."""
+KNOWN = (*EVERYTHING, GATEWAY)
+HTTP = "8000"
 DECIDES = "agent"
 """The role that is handed the messages, and asks a model first."""
 
@@ -47,7 +54,10 @@ def serve(
     data: Data = None,
     only: Annotated[
         str | None,
-        typer.Option(metavar="ROLES", help=f"Some of {', '.join(EVERYTHING)} (default: all)."),
+        typer.Option(
+            metavar="ROLES",
+            help=f"Some of {', '.join(KNOWN)} (default: all; {GATEWAY} with --http).",
+        ),
     ] = None,
     agent: AgentFile = None,
     script: Script = None,
@@ -74,30 +84,47 @@ def serve(
             help="Numbers for Prometheus, at [HOST:]PORT; or sent by OTLP, to a URL.",
         ),
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Answer over HTTP at [HOST:]PORT, on loopback unless another host is named.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Work on the log until stopped. Any number of processes may serve the same one.
 
     The first Ctrl-C finishes or gives back what is in hand, the second stops at once.
     """
-    roles = _roles(only)
+    roles = _roles(only, http)
     here = settings.read(folder=data)
     parts = parts_of(here, script, hooks)
     table = settings.read_routes(routes) if routes else None
     told = watched(traces, metrics)
-    wanted = Wanted(roles, agent, script, tuple(tools or ()), table, told)
+    where = _place(http) if GATEWAY in roles else None
+    wanted = Wanted(roles, agent, script, tuple(tools or ()), table, told, where)
     asyncio.run(_serve(here, parts, wanted, json=json))
 
 
-def _roles(only: str | None) -> tuple[str, ...]:
+def _roles(only: str | None, http: str | None) -> tuple[str, ...]:
+    """Whoever names a place for the gateway wants it."""
     if only is None:
-        return EVERYTHING
+        return EVERYTHING if http is None else KNOWN
     wanted = [word.strip() for word in only.split(",") if word.strip()]
-    unknown = [word for word in wanted if word not in EVERYTHING]
+    unknown = [word for word in wanted if word not in KNOWN]
     if unknown or not wanted:
         what = f"unknown role {unknown[0]!r}" if unknown else "no role"
-        raise typer.BadParameter(f"{what} (known: {', '.join(EVERYTHING)})", param_hint="--only")
-    return tuple(role for role in EVERYTHING if role in wanted)
+        raise typer.BadParameter(f"{what} (known: {', '.join(KNOWN)})", param_hint="--only")
+    wanted += [GATEWAY] if http is not None else []
+    return tuple(role for role in KNOWN if role in wanted)
+
+
+def _place(http: str | None) -> tuple[str, int]:
+    try:
+        return place(http or HTTP)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--http") from error
 
 
 async def _serve(
@@ -127,8 +154,13 @@ async def _serve(
                 views = await stack.enter_async_context(_viewing(found, here, alone=alone))
                 ends += [views] if alone and views is not None else []
                 roles = roles if views is not None else _without(VIEWS, roles)
-            if working_roles := _without(VIEWS, roles):
+            if working_roles := _without(GATEWAY, _without(VIEWS, roles)):
                 await stack.enter_async_context(working(found, parts, roles=working_roles))
+            if wanted.http is not None:
+                address = await stack.enter_async_context(
+                    answering(found, here, parts, wanted.http)
+                )
+                where = {"http": address, **where}
             if parts.tools:
                 where = {"tools": ", ".join(sorted(parts.tools)), **where}
             _say(found, here, roles, chosen, where, json=json)
@@ -139,6 +171,35 @@ async def _serve(
         if not stop.signals:
             raise
         raise typer.Exit(STOPPED) from None
+
+
+@asynccontextmanager
+async def answering(
+    found: Opened, here: Settings, parts: Parts, where: tuple[str, int]
+) -> AsyncIterator[str]:
+    """The gateway, until the block ends; yields its address."""
+    from stepfold.gateway.counting import counted
+    from stepfold.gateway.serving import Made, gateway_on, serving
+
+    if not is_loopback(where[0]):
+        warn(f"{where[0]} is no loopback address: whoever reaches it may try keys; use TLS there")
+    async with counted(found) as numbers, AsyncExitStack() as stack:
+        gateway = gateway_on(found, here, parts.knowledge, made=Made(numbers=numbers))
+        try:
+            address = await stack.enter_async_context(serving(gateway, *where))
+        except OSError as error:
+            raise CommandRefused(
+                f"--http {where[0]}:{where[1]}: {text(error)}: name another port, or 0 for one that"
+                " is free"
+            ) from error
+        yield address
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _without(role: str, roles: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,13 +1,10 @@
-"""`stepfold tool`: the tools in files, what a model is shown of them, and one call by hand."""
+"""`stepfold tool`: the tools there are, what a model is shown of them, and one call by hand."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-import traceback
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,40 +13,29 @@ import msgspec
 import typer
 
 from stepfold import settings
+from stepfold.cli.by_hand import BY_HAND, run_by_hand
 from stepfold.cli.exits import REFUSED, CommandRefused
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import count, paragraph, say, say_json, table, warn
-from stepfold.events.envelope import Entry, first, kind, record
+from stepfold.cli.toolbox import TOOLS, Toolbox, gathered, servers
+from stepfold.events.envelope import kind
 from stepfold.events.event import (
-    ConversationStarted,
     Event,
-    MessageReceived,
-    Reasoned,
-    ReasonRequested,
-    ToolRequested,
     ToolReturned,
 )
-from stepfold.events.values import Arguments, ToolCall
-from stepfold.handlers.tool import RunTool
-from stepfold.policy.agent import Agent, Limits, digest
-from stepfold.policy.grants import resolve
-from stepfold.projections.conversation import Conversation, replay
-from stepfold.streams.memory import MemoryFiles
-from stepfold.tools.files import ENDINGS, ToolsRefused, load_tools
-from stepfold.tools.function import ReconcilingTool
+from stepfold.events.values import Arguments
+from stepfold.settings import Settings
 from stepfold.tools.openapi.brief import CHARACTERS_PER_TOKEN, tokens
-from stepfold.tools.tool import Reconciling, Tool, ToolSpec
-from stepfold.tools.unsure import Unsure
+from stepfold.tools.printed import kept_apart
+from stepfold.tools.tool import Tool, ToolSpec
 
-FOLDER = "tools"
-BY_HAND = "by-hand"
 DANGER = {
     "write": "it changes what your own systems hold",
     "external": "it reaches people or systems beyond your own",
 }
 
 commands = typer.Typer(
-    help="List and show the tools in files, and run one by hand.",
+    help="List and show the tools in files and of connections, and run one by hand.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -59,43 +45,49 @@ Tools = Annotated[
     typer.Option(
         "--tools",
         metavar="PATH",
-        help="A .py or .toml file, or a folder of them; may be repeated (DIR/tools of --data).",
+        help=(
+            "A .py or .toml file, or a folder of them; may be repeated (DIR/tools and"
+            " DIR/connections of --data)."
+        ),
     ),
+]
+Mcp = Annotated[
+    bool,
+    typer.Option("--mcp", help="Start the servers of DIR/mcp.toml, and take their tools too."),
 ]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The tool's name.")]
 
 
 @commands.command("list")
-def list_(tools: Tools = None, data: Data = None, json: Json = False) -> None:
-    """The tools in files: what each may do, and about how many tokens a model is shown."""
-    found = _loaded(tools, data)
-    if json:
-        for each in found:
-            say_json(_plain(each.spec))
-        return
-    columns = ("tool", "effect", "recovery", "trusted", "tokens")
-    say(table(columns, [_row(each.spec) for each in found], numbers=[4]))
-    total = sum(_tokens(each.spec) for each in found)
-    shown = f"about {total:,} tokens shown ({CHARACTERS_PER_TOKEN} characters a token)"
-    say(paragraph(f"{count(len(found), 'tool')}, {shown}"))
+def list_(tools: Tools = None, mcp: Mcp = False, data: Data = None, json: Json = False) -> None:
+    """The tools in files and of connections: what each may do, and about how many tokens a model is
+    shown. Exit code 1 when some could not be loaded.
+    """
+    here = settings.read(folder=data)
+    with kept_apart():
+        found = asyncio.run(_looked_at(here, tools or (), mcp=mcp))
+        for problem in found.problems:
+            warn(problem)
+        if json:
+            for tool in found.tools.values():
+                say_json(_plain(tool.spec))
+        elif found.tools:
+            _say_list([tool.spec for tool in found.tools.values()])
+        _say_missing(here, tools or (), found, mcp=mcp, json=json)
 
 
 @commands.command()
-def show(name: Name, *, tools: Tools = None, data: Data = None, json: Json = False) -> None:
+def show(
+    name: Name, *, tools: Tools = None, mcp: Mcp = False, data: Data = None, json: Json = False
+) -> None:
     """What a model is shown of a tool, and what is known of it beside that."""
-    spec = _named(name, _loaded(tools, data)).spec
-    if json:
-        say_json({**_plain(spec), "parameters": spec.parameters, "result": spec.result})
-        return
-    limit = f"{spec.timeout_s:g} s" if spec.timeout_s else "the agent's own time limit"
-    whose = "the company's" if spec.trusted else "a stranger's"
-    known = f"{spec.effect}, {spec.recovery}, {limit}; what it returns is {whose} word"
-    say(f"{spec.name}  {_tokens(spec):,} tokens", bold=True)
-    say(paragraph(spec.description, first="  ", rest="  "))
-    say(paragraph(known, first="  ", rest="  "), dim=True)
-    for head, schema in (("arguments", spec.parameters), ("result", spec.result)):
-        say(head, bold=True)
-        say(_indented(schema) if schema else "  anything")
+    with kept_apart():
+        found = asyncio.run(_looked_at(settings.read(folder=data), tools or (), mcp=mcp))
+        spec = _named(name, found).spec
+        if json:
+            say_json({**_plain(spec), "parameters": spec.parameters, "result": spec.result})
+        else:
+            _say_shown(spec)
 
 
 @commands.command()
@@ -114,27 +106,34 @@ def run(
         bool,
         typer.Option("--yes", help="Run it although it changes something: the effect is real."),
     ] = False,
+    mcp: Mcp = False,
     data: Data = None,
     json: Json = False,
 ) -> None:
     """Run a tool once, as a worker would: arguments and result are held against its schemas.
 
-    Nothing is written to a log. What a worker would record is printed; exit code 1 unless the tool
-    returned.
+    Nothing is written to a log. What a worker would record is printed, and what the tool itself
+    prints goes to stderr; exit code 1 unless the tool returned.
     """
-    tool = _named(name, _loaded(tools, data))
-    given = _given(arguments)
-    spec = tool.spec
-    if spec.effect in DANGER and not yes:
-        way_out = "if you mean it, say --yes"
-        raise CommandRefused(f"{name} was not run: {DANGER[spec.effect]}: {way_out}")
-    outcome, whole = asyncio.run(_run(tool, given, customer, contact))
-    if json:
-        say_json({"outcome": kind(outcome), **_fields(outcome), **whole})
-    elif isinstance(outcome, ToolReturned):
-        _say_result(whole.get("result", outcome.result))
-    else:
-        warn(f"{name}: {_ended(outcome)}")
+    given, here = _given(arguments), settings.read(folder=data)
+
+    async def by_hand() -> tuple[Event, Mapping[str, Any]]:
+        async with gathered(here, tools or (), mcp=mcp) as found:
+            tool = _named(name, found)
+            effect = tool.spec.effect
+            if effect in DANGER and not yes:
+                way_out = "if you mean it, say --yes"
+                raise CommandRefused(f"{name} was not run: {DANGER[effect]}: {way_out}")
+            return await run_by_hand(tool, given, customer, contact)
+
+    with kept_apart():
+        outcome, whole = asyncio.run(by_hand())
+        if json:
+            say_json({"outcome": kind(outcome), **_fields(outcome), **whole})
+        elif isinstance(outcome, ToolReturned):
+            _say_result(whole.get("result", outcome.result))
+        else:
+            warn(f"{name}: {_ended(outcome)}")
     if not isinstance(outcome, ToolReturned):
         raise typer.Exit(REFUSED)
 
@@ -142,44 +141,32 @@ def run(
 # -- loading ------------------------------------------------------------------------------------
 
 
-def _loaded(paths: Sequence[Path] | None, data: Path | None) -> Sequence[Tool]:
-    """All tools in these files, by name; an end with every mistake when there is one."""
-    paths = paths or (settings.read(folder=data).folder / FOLDER,)
-    found: dict[str, Tool] = {}
-    problems: list[str] = []
-    for path in paths:
-        if not path.is_dir() and (not path.exists() or path.suffix not in ENDINGS):
-            why = "it is no .py or .toml file" if path.exists() else "there is no such file"
-            problems.append(f"{path}: {why}: name files or folders of tools with --tools PATH")
-            continue
-        try:
-            loaded = load_tools(path)
-        except ToolsRefused as error:
-            problems += error.problems
-            continue
-        problems += [f"{path}: {why}" for each in loaded for why in _wrong(each, found)]
-        found |= {each.spec.name: each for each in loaded}
-    if not found and not problems:
-        problems.append(f"{paths[0]}: no tool is in it: name another with --tools PATH")
-    if problems:
-        for problem in problems:
-            warn(problem)
+async def _looked_at(here: Settings, paths: Sequence[Path], *, mcp: bool) -> Toolbox:
+    async with gathered(here, paths, mcp=mcp) as found:
+        return found
+
+
+def _say_missing(
+    here: Settings, paths: Sequence[Path], found: Toolbox, *, mcp: bool, json: bool
+) -> None:
+    """What is not in the list, and the end that this makes."""
+    names = () if mcp or paths or json else servers(here)
+    if names:
+        told = f"not started: the MCP servers {', '.join(names)}; --mcp lists their tools too"
+        say(paragraph(told), dim=True)
+    elif not found.tools and not found.problems:
+        way_out = "name files or folders with --tools PATH"
+        warn(f"{here.folder / TOOLS}: no tool is in it, and there is no connection: {way_out}")
         raise typer.Exit(REFUSED)
-    return tuple(found[name] for name in sorted(found))
+    if found.problems:
+        raise typer.Exit(REFUSED)
 
 
-def _wrong(tool: Tool, found: Mapping[str, Tool]) -> Iterator[str]:
-    spec = tool.spec
-    if spec.name in found:
-        yield f"another file has a tool {spec.name!r}: rename one"
-    unanswered = isinstance(tool, ReconcilingTool) and not spec.lookup
-    if spec.recovery == "reconcile" and (unanswered or not isinstance(tool, Reconciling)):
-        yield f"tool {spec.name!r} has no lookup: write one below @NAME.reconcile"
-
-
-def _named(name: str, tools: Sequence[Tool]) -> Tool:
-    known = {each.spec.name: each for each in tools}
+def _named(name: str, found: Toolbox) -> Tool:
+    known = found.tools
     if name not in known:
+        for problem in found.problems:
+            warn(problem)
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise CommandRefused(f"no tool is called {name!r} ({hint}known: {', '.join(known)})")
@@ -198,70 +185,6 @@ def _given(told: str) -> Arguments:
     return given
 
 
-# -- running ------------------------------------------------------------------------------------
-
-
-async def _run(
-    tool: Tool, given: Arguments, customer: str, contact: str
-) -> tuple[Event, dict[str, Any]]:
-    """What a worker would record; of a long result the whole as well."""
-    spec = tool.spec
-    limits = Limits(call_s=spec.timeout_s or Limits().call_s)
-    asked = Agent(BY_HAND, models=(BY_HAND,), tools=(spec.name,), limits=limits)
-    agent = resolve(asked, {spec.name: spec})
-    files = MemoryFiles()
-    worker = RunTool({spec.name: tool}, files)
-    entry, state = _requested(agent, given, customer, contact)
-    outcome = worker.forbid(entry, state, agent) or await _outcome(worker, entry, state, agent)
-    if not isinstance(outcome, ToolReturned) or outcome.file is None:
-        return outcome, {}
-    kept = await files.get(outcome.file.blob)
-    is_text = outcome.file.media == "text/plain"
-    return outcome, {"result": kept.decode() if is_text else msgspec.json.decode(kept)}
-
-
-def _requested(
-    agent: Agent, given: Arguments, customer: str, contact: str
-) -> tuple[Entry, Conversation]:
-    """A conversation in which a model wants this one call; its key is new each time."""
-    (name,) = agent.tools
-    request = ToolRequested("r1.1", 1, name, given)
-    calls = (ToolCall("r1.1", name, given),)
-    state = replay(
-        (
-            ConversationStarted(agent.name, digest(agent), contact=contact),
-            MessageReceived("", contact=contact, message="m1"),
-            ReasonRequested("r1", 1, BY_HAND, agent.tools, heard=1),
-            Reasoned("r1", 1, BY_HAND, calls, finish="tool_calls"),
-            request,
-        )
-    )
-    conversation = f"{BY_HAND}-{uuid.uuid4().hex[:12]}"
-    draft = first(customer, conversation, request, by=BY_HAND, key="r1.1")
-    return record(draft, position=5, at=datetime.now(UTC), after=4), state
-
-
-async def _outcome(worker: RunTool, entry: Entry, state: Conversation, agent: Agent) -> Event:
-    request = entry.event
-    assert isinstance(request, ToolRequested)
-    try:
-        async with asyncio.timeout(agent.limits.call_s):
-            return await worker.run(entry, state, agent)
-    except TimeoutError as error:
-        reason, why = "timeout", str(error) or f"no outcome within {agent.limits.call_s:g} s"
-    except Unsure as error:
-        reason, why = "timeout", str(error)
-    except Exception as error:  # noqa: BLE001  (whatever a stranger's function brings about)
-        reason, why = "bug", f"{type(error).__name__}: {error} ({_where(error)})"
-    return worker.failed(request, reason, why, retryable=False)
-
-
-def _where(error: BaseException) -> str:
-    """The file and line that raised it."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{frame.filename}:{frame.lineno}"
-
-
 # -- in words -----------------------------------------------------------------------------------
 
 
@@ -274,6 +197,26 @@ def _ended(outcome: Event) -> str:
         "tool.unknown": "whether it took effect is not known",
     }
     return f"{heads.get(kind(outcome), kind(outcome))}: {reason}"
+
+
+def _say_list(specs: Sequence[ToolSpec]) -> None:
+    columns = ("tool", "effect", "recovery", "trusted", "tokens")
+    say(table(columns, [_row(each) for each in specs], numbers=[4]))
+    total = sum(map(_tokens, specs))
+    shown = f"about {total:,} tokens shown ({CHARACTERS_PER_TOKEN} characters a token)"
+    say(paragraph(f"{count(len(specs), 'tool')}, {shown}"))
+
+
+def _say_shown(spec: ToolSpec) -> None:
+    limit = f"{spec.timeout_s:g} s" if spec.timeout_s else "the agent's own time limit"
+    whose = "the company's" if spec.trusted else "a stranger's"
+    known = f"{spec.effect}, {spec.recovery}, {limit}; what it returns is {whose} word"
+    say(f"{spec.name}  {_tokens(spec):,} tokens", bold=True)
+    say(paragraph(spec.description, first="  ", rest="  "))
+    say(paragraph(known, first="  ", rest="  "), dim=True)
+    for head, schema in (("arguments", spec.parameters), ("result", spec.result)):
+        say(head, bold=True)
+        say(_indented(schema) if schema else "  anything")
 
 
 def _say_result(result: Any) -> None:

@@ -117,13 +117,20 @@ def failed(error: BaseException, text: str) -> Said:
         import traceback  # noqa: PLC0415
 
         linecache.cache[MAIN] = (len(text), None, text.splitlines(True), MAIN)
-        trace = error.__traceback__ and error.__traceback__.tb_next
+        trace = own(error.__traceback__)
         for line in traceback.format_exception(type(error), error, trace):
             sys.stderr.write(clipped(line))
         reason = traceback.format_exception_only(type(error), error)[-1].strip()
     except BaseException:  # noqa: BLE001
         reason = type(error).__name__
     return {"outcome": outcome, "reason": reason[:REASON_MAX]}
+
+
+def own(trace: types.TracebackType | None) -> types.TracebackType | None:
+    """From the code on: the frames of what reads and runs it are not shown."""
+    while trace is not None and trace.tb_frame.f_code.co_filename != MAIN:
+        trace = trace.tb_next
+    return trace
 
 
 def clipped(text: str) -> str:

@@ -21,7 +21,7 @@ import httpcore2
 import httpx2
 
 from stepfold.tools.guard_dial import HEAD_BYTES_MAX, Dialler, Exchange, Resolve, resolve, too_large
-from stepfold.tools.guard_reach import PUBLIC, Reach, ReachRefused, refused
+from stepfold.tools.guard_reach import PUBLIC, USER_AGENT, Reach, ReachRefused, refused
 from stepfold.tools.guard_redirects import onward
 from stepfold.tools.guard_urls import Target, target
 
@@ -42,6 +42,7 @@ def client(
     logging.getLogger("httpx2").addFilter(_without_queries)
     return httpx2.AsyncClient(
         transport=transport(reach, resolve=resolve, trust=trust),
+        headers={"User-Agent": USER_AGENT},
         trust_env=False,
         follow_redirects=False,
         timeout=reach.timeout_s,

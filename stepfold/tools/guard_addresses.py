@@ -29,6 +29,7 @@ METADATA = frozenset(
     )
 )
 """Where clouds keep the machine's own credentials: no list of private networks opens these."""
+METADATA_RULE = "the metadata of a cloud"
 
 _ISATAP = 0x5EFE
 _PUBLIC6 = IPv6Network("2000::/3")
@@ -75,7 +76,7 @@ def forbidden(address: Address, open_to: Sequence[Network] = ()) -> str | None:
     """
     inner = _inside(address)
     if address in METADATA:
-        return "the metadata of a cloud"
+        return METADATA_RULE
     if isinstance(address, IPv6Address) and address.scope_id:
         return "an address with a zone"
     if any(address in network for network in open_to):

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from stepfold import __version__
 from stepfold.tools.tool import ToolError
+
+USER_AGENT = f"stepfold/{__version__}"
+"""As which every request of a tool goes out, unless its file says otherwise."""
 
 
 class Reach(Struct, frozen=True):

@@ -12,11 +12,18 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 import httpx2
 from msgspec import Struct
 
-from stepfold.tools.guard_addresses import Address, forbidden, is_network, networks
+from stepfold.tools.guard_addresses import (
+    METADATA_RULE,
+    Address,
+    forbidden,
+    is_network,
+    networks,
+)
 from stepfold.tools.guard_reach import Reach, refused
 
 URL_CHARS_MAX = 8_000
 PORTS = {"http": 80, "https": 443}
+CLOSED = "no setting opens it"
 METADATA_NAMES = frozenset(
     {"metadata", "metadata.google.internal", "metadata.goog", "instance-data"}
     | {"instance-data.ec2.internal", "metadata.azure.internal", "metadata.tencentyun.com"}
@@ -80,6 +87,7 @@ def _check_text(url: str) -> None:
 
 
 def _check_rules(found: Target, reach: Reach) -> None:
+    _refuse_metadata(found)
     host, listed = found.host, named_private(found.host, found.port, reach)
     or_private = f"or list {host}:{found.port} under `private`"
     if found.scheme not in (reach.schemes if not listed else {*reach.schemes, *PORTS}):
@@ -88,10 +96,17 @@ def _check_rules(found: Target, reach: Reach) -> None:
     if found.port not in reach.ports and not listed:
         allowed = ", ".join(str(port) for port in reach.ports)
         raise refused(host, f"port {found.port} is not allowed", f"use {allowed}, {or_private}")
-    if host in METADATA_NAMES:
-        raise refused(host, "the metadata of a cloud", "no setting opens it")
     if found.address is not None:
         check_address(host, found.port, found.address, reach)
+
+
+def _refuse_metadata(found: Target) -> None:
+    """First of all rules: no other's way out leads there."""
+    rule = METADATA_RULE if found.host in METADATA_NAMES else None
+    if found.address is not None:
+        rule = forbidden(found.address, networks((str(found.address),)))
+    if rule == METADATA_RULE:
+        raise refused(found.host, rule, CLOSED)
 
 
 def check_address(host: str, port: int, address: Address, reach: Reach) -> None:
@@ -103,8 +118,8 @@ def check_address(host: str, port: int, address: Address, reach: Reach) -> None:
     if rule is None:
         return
     verb = "is" if host == str(address) or ":" in host else "resolves to"
-    way_out = "no setting opens it"
-    if "metadata" not in rule:
+    way_out = CLOSED
+    if rule != METADATA_RULE:
         way_out = f"if it is meant, list its network or {host}:{port} under `private`"
     raise refused(host, f"it {verb} an address that is not public: {rule}", way_out)
 

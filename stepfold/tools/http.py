@@ -88,7 +88,7 @@ class HttpTool:
         return answer
 
     async def _answer(self, asked: httpx2.Request, left_s: float, *, reads: bool) -> Answer:
-        host = asked.url.host
+        host = asked.url.netloc.decode()
         try:
             response = await self._transport(left_s, reads=reads).handle_async_request(asked)
         except UNSENT as error:

@@ -17,6 +17,7 @@ from stepfold.tools.unsure import Unsure
 
 TOLD_CHARS_MAX = 300
 CONFLICT = 409
+PAGE = "text/html"
 REPEATING = (307, 308)
 BUSY = frozenset({429, 503})
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
@@ -24,7 +25,9 @@ _NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
 class Answer(Struct, frozen=True):
-    """`broken` says why the body did not arrive whole; then `content` is empty."""
+    """`host` is with its port where the URL names one. `broken` says why the body did not arrive
+    whole; then `content` is empty.
+    """
 
     host: str
     status: int
@@ -45,7 +48,7 @@ def result(answer: Answer, place: str, *, reads: bool, keyed: bool = False) -> A
         return at(_json(answer), place)
     except ValueError as error:
         if reads:
-            raise ToolError(f"{answer.host} {error}") from None
+            raise ToolError(f"{answer.host}: {error}") from None
         what = f"{answer.host} says that it was done (HTTP {answer.status}), but {error}"
         raise Unsure(what) from None
 
@@ -61,7 +64,7 @@ def looked_up(answer: Answer, place: str, absent: tuple[int, ...]) -> Any:
         for word in place.split(".") if place else ():
             found = _step(found, word, None)
     except ValueError as error:
-        raise ToolError(f"{answer.host} {error}") from None
+        raise ToolError(f"{answer.host}: {error}") from None
     return None if found in _NOTHING else found
 
 
@@ -115,14 +118,15 @@ def _json(answer: Answer) -> Any:
     except UnicodeDecodeError:
         raise ValueError("its answer is not UTF-8") from None
     except (msgspec.DecodeError, RecursionError):
-        what = "a web page" if kind == "text/html" else kind or "of no kind"
-        raise ValueError(f"its answer is not JSON but {what}{_short(answer)}") from None
+        page = kind == PAGE
+        what = "a web page" if page else f"{kind or 'of no kind'}{_short(answer)}"
+        raise ValueError(f"its answer is not JSON but {what}") from None
 
 
 def _short(answer: Answer) -> str:
     """The beginning of a body that people can read, on one line."""
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "text/html":
+    if kind == PAGE:
         return ", a web page"
     if kind and not (kind.startswith("text/") or kind.endswith("json")):
         return ""

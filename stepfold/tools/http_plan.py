@@ -14,7 +14,7 @@ from msgspec import Struct
 from stepfold.events.values import Arguments
 from stepfold.policy.toolspec import ToolSpec
 from stepfold.tools import http_templates
-from stepfold.tools.guard_reach import Reach
+from stepfold.tools.guard_reach import USER_AGENT, Reach
 from stepfold.tools.http_templates import Template, Values
 from stepfold.tools.tool import Caller, ToolError
 
@@ -25,7 +25,7 @@ KEY_CHARS_MAX = 255
 DEFAULTS = (
     ("Accept", "application/json"),
     ("Accept-Encoding", "gzip, deflate"),
-    ("User-Agent", "stepfold"),
+    ("User-Agent", USER_AGENT),
 )
 
 

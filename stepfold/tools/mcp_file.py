@@ -17,6 +17,7 @@ from pydantic import model_validator as checked_whole
 
 from stepfold.policy.effect import Effect, Recovery
 from stepfold.providers.toml_lines import Lines
+from stepfold.tools.mcp_mistakes import ONE_WAY, mistakes
 from stepfold.tools.secrets import named
 
 NAME = r"[A-Za-z0-9_-]{1,32}"
@@ -95,7 +96,7 @@ class Written(_Table):
     @checked_whole(mode="after")
     def _one_way(self) -> Self:
         if bool(self.command) == bool(self.url):
-            raise ValueError("give `command` (and `args`), or `url`: one of the two")
+            raise ValueError(ONE_WAY)
         foreign = ("headers", "private") if self.command else ("args", "env", "folder")
         if wrong := [key for key in foreign if getattr(self, key)]:
             way = "command" if self.command else "url"
@@ -189,26 +190,12 @@ def parse_mcp(text: str, file: str) -> tuple[Described, ...]:
     try:
         servers = _File.model_validate(told).servers
     except ValidationError as error:
-        raise McpFileRefused(tuple(_problems(error, text, file))) from error
+        found = mistakes(error, told, Lines(text), _known)
+        raise McpFileRefused(tuple(f"{file}:{each}" for each in found)) from error
     return tuple(
         Described.model_construct(**dict(each), name=name, file=file)
         for name, each in servers.items()
     )
-
-
-def _problems(error: ValidationError, text: str, file: str) -> list[str]:
-    """Every mistake as `file:line: key: what is wrong`."""
-    lines = Lines(text)
-    told = []
-    for each in error.errors(include_url=False, include_input=False):
-        place = tuple(part for part in each["loc"] if part != "[key]")
-        why = each["msg"].removeprefix("Value error, ")
-        if each["type"] == "extra_forbidden":
-            why = f"unknown key (known: {_known(place)})"
-        elif "[key]" in each["loc"]:
-            why = "a server's name has 1 to 32 of A-Z, a-z, 0-9, _ and -"
-        told.append((lines.of(place), f"{'.'.join(map(str, place)) or 'servers'}: {why}"))
-    return [f"{file}:{line}: {what}" for line, what in sorted(told)]
 
 
 def _known(place: tuple[Any, ...]) -> str:

@@ -16,6 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CONNECTION_CLOSED
 
 from stepfold.tools.guard import Reach, transport
+from stepfold.tools.guard_reach import USER_AGENT
 from stepfold.tools.mcp_file import Described
 from stepfold.tools.tool import ToolError
 
@@ -47,7 +48,7 @@ async def website(server: Described, headers: Mapping[str, str]) -> AsyncIterato
     async with (
         httpx2.AsyncClient(
             transport=_Answering(transport(far)),
-            headers=headers,
+            headers={"user-agent": USER_AGENT, **{k.lower(): v for k, v in headers.items()}},
             trust_env=False,
             timeout=far.timeout_s,
         ) as http,

@@ -193,7 +193,7 @@ class Link:
                 if self._gone.done():
                     log.warning("MCP server %s: %s", self.server.name, self._gone.result())
         except Exception as error:  # noqa: BLE001  # whatever a stranger's server brings about
-            self._fail(said(_leaf(error)))
+            self._fail(said(_leaf(error)).removeprefix(self._name))
         finally:
             closing.cancel()
             if not self._gone.done():
@@ -251,7 +251,12 @@ class Link:
             self.doubt()
 
     def _away(self, why: str) -> ServerAway:
-        return ServerAway(f"MCP server {self.server.name!r}: {self._hide(why)}")
+        return ServerAway(f"{self._name}{self._hide(why)}")
+
+    @property
+    def _name(self) -> str:
+        """What each of its errors begins with."""
+        return f"MCP server {self.server.name!r}: "
 
 
 def _leaf(error: BaseException) -> BaseException:

@@ -11,8 +11,9 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -28,8 +29,12 @@ STDERR_LINES_MAX = 200
 STDERR_CHARS_MAX = 500
 STOP_S = 2.0
 """So long a program may take to end after its stdin was closed, and again after SIGTERM."""
+LAST_WORDS_S = 1.0
+"""So long we wait, once a program says nothing more, to learn how it ended."""
 log = logging.getLogger("stepfold.mcp")
 
+Ending = Callable[[str], Awaitable[str]]
+"""How the program ended; what it is given, where it did not end."""
 Received = SessionMessage | Exception
 Streams = tuple[MemoryObjectReceiveStream[Received], MemoryObjectSendStream[SessionMessage]]
 
@@ -64,10 +69,13 @@ async def program(started: Program, gone: asyncio.Future[str]) -> AsyncIterator[
     )
     to_us, ours = anyio.create_memory_object_stream[Received](0)
     theirs, to_them = anyio.create_memory_object_stream[SessionMessage](0)
+    last: list[str] = []
+    overhearing = asyncio.create_task(_overhear(started, process, last))
+    ending = partial(_how_it_ended, process, overhearing, last)
     tasks = [
-        asyncio.create_task(_hear(started, process, to_us, gone)),
-        asyncio.create_task(_tell(process, to_them, to_us, gone)),
-        asyncio.create_task(_overhear(started, process)),
+        asyncio.create_task(_hear(started, process, to_us, gone, ending)),
+        asyncio.create_task(_tell(process, to_them, to_us, gone, ending)),
+        overhearing,
     ]
     try:
         yield ours, theirs
@@ -82,10 +90,11 @@ async def _hear(
     process: asyncio.subprocess.Process,
     to_us: MemoryObjectSendStream[Received],
     gone: asyncio.Future[str],
+    ending: Ending,
 ) -> None:
     """Hands on what the program says, until it ends or says too much."""
     assert process.stdout is not None
-    why = "its output ended"
+    why = ""
     unasked = garbage = 0
     with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
         while True:
@@ -111,7 +120,7 @@ async def _hear(
                 why = f"it sent {unasked:,} messages that nobody asked for"
                 break
             await to_us.send(SessionMessage(message))
-    _end(gone, why)
+    _end(gone, why or await ending("its output ended"))
     to_us.close()
 
 
@@ -120,6 +129,7 @@ async def _tell(
     to_them: MemoryObjectReceiveStream[SessionMessage],
     to_us: MemoryObjectSendStream[Received],
     gone: asyncio.Future[str],
+    ending: Ending,
 ) -> None:
     assert process.stdin is not None
     try:
@@ -128,18 +138,40 @@ async def _tell(
             process.stdin.write(text.encode() + b"\n")
             await process.stdin.drain()
     except OSError:
-        _end(gone, "it takes nothing any more")
+        _end(gone, await ending("it takes nothing any more"))
         to_us.close()
 
 
-async def _overhear(started: Program, process: asyncio.subprocess.Process) -> None:
-    """Its stderr goes to our log up to a limit, and is read on so that it can write."""
+async def _how_it_ended(
+    process: asyncio.subprocess.Process,
+    overhearing: asyncio.Task[None],
+    last: Sequence[str],
+    otherwise: str,
+) -> str:
+    """Its exit and its last words, if it ends at once; `otherwise` where it does not."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORDS_S):
+            await process.wait()
+            await asyncio.wait((overhearing,))
+    if process.returncode is None:
+        return otherwise
+    how = f"exit code {process.returncode}"
+    if process.returncode < 0:
+        how = signal.Signals(-process.returncode).name
+    return f"it ended ({how}): {last[-1]}" if last else f"it ended ({how}) without a word"
+
+
+async def _overhear(started: Program, process: asyncio.subprocess.Process, last: list[str]) -> None:
+    """Its stderr goes to our log up to a limit, and is read on so that it can write. `last` holds
+    the last line of it that says something.
+    """
     assert process.stderr is not None
     lines = 0
     while chunk := await _line(process.stderr):
         lines += 1
+        text = started.hide(chunk.decode(errors="replace").strip())[:STDERR_CHARS_MAX]
+        last[:] = [text] if text else last
         if lines <= STDERR_LINES_MAX:
-            text = started.hide(chunk.decode(errors="replace").strip())[:STDERR_CHARS_MAX]
             log.info("%s says: %s", started.name, text)
         elif lines == STDERR_LINES_MAX + 1:
             log.info("%s says more, which is not kept", started.name)

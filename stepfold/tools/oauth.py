@@ -23,8 +23,11 @@ from stepfold.tools.vault import SealBroken, Secret, Vault, VaultAway
 YOUNG_S = 5.0
 """A token of that age that is refused was not refused for its age: another would be too."""
 BEARER = "Bearer "
+NOTHING = Revoked(told=False, reason="there was nothing", found=False)
 
-State = Literal["authorized", "needs authorization", "not authorized"]
+NO_NEED: Literal["needs no authorization"] = "needs no authorization"
+"""How a connection stands whose requests show something else than OAuth's tokens, or nothing."""
+State = Literal["authorized", "needs authorization", "not authorized", "needs no authorization"]
 
 
 class Standing(Struct, frozen=True):
@@ -96,8 +99,7 @@ class OAuthCredentials:
         """Have the server take the tokens back, and forget them whatever it says. VaultAway."""
         holder = self._holder(customer)
         unsaved = self._renewal.drop(holder)
-        if unsaved is not None:
-            await self._server.revoke(unsaved)
+        dropped = None if unsaved is None else await self._server.revoke(unsaved)
         for _ in range(CHANGES_MAX):
             revision = await self._records.revision(holder)
             told = await self._revoke(holder)
@@ -105,7 +107,7 @@ class OAuthCredentials:
                 await self._records.forget(holder, after=revision)
             except LogConflict:  # renewed meanwhile: those go too
                 continue
-            return told
+            return told if told.found or dropped is None else dropped
         raise VaultAway(f"connection {self._auth.connection!r}: its tokens change all the time")
 
     async def close(self) -> None:
@@ -117,7 +119,7 @@ class OAuthCredentials:
             tokens = (await self._records.get(holder)).record.tokens
         except SealBroken as error:
             return Revoked(False, f"they cannot be read: {error}")
-        return await self._server.revoke(tokens) if tokens else Revoked(False, "there were none")
+        return await self._server.revoke(tokens) if tokens else NOTHING
 
     def _holder(self, customer: str) -> str:
         holder = self._auth.holder(customer)

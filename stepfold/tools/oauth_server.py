@@ -65,10 +65,13 @@ class Endpoints(Struct, frozen=True):
 
 
 class Revoked(Struct, frozen=True):
-    """`told`: the authorization server has taken the tokens back; `reason`: why not."""
+    """`told`: the authorization server has taken the tokens back; `reason`: why not. `found`: there
+    was something to take back.
+    """
 
     told: bool
     reason: str = ""
+    found: bool = True
 
 
 class _Metadata(Struct, frozen=True):

@@ -77,12 +77,12 @@ def written(folder: Path, text: str, name: str = "desk.toml") -> Path:
 def test_all_mistakes_of_all_files_are_told_and_the_good_ones_are_named(tmp_path: Path) -> None:
     bad = written(tmp_path, 'nmae = "x"\n', "bad.toml")
     worse = written(tmp_path, "name: x\nlimits:\n  turn_s: 0\n", "worse.yaml")
-    good = written(tmp_path, 'name = "x"\ntools = ["a"]\n')
+    good = written(tmp_path, 'name = "x"\n')
 
     ended = run("agent", "check", bad, good, worse, data=tmp_path / "none")
 
     assert ended.exit_code == exits.REFUSED
-    assert ended.stdout == f"{good}: x, 1 tool, no mistake\n"
+    assert ended.stdout == f"{good}: x, 0 tools, no mistake\n"
     assert [line.split(": ")[1] for line in ended.stderr.splitlines()] == [
         *(f"{bad}:1", f"{bad}:1", f"{worse}:3"),
     ]
@@ -129,6 +129,117 @@ def test_tools_and_arguments_that_nobody_has_are_warned_of(tmp_path: Path, hooks
     assert ended.exit_code == 0
     assert "nobody has the tool 'fnid' (did you mean 'find'? known: find)" in ended.stderr
     assert "the tool 'find' has no argument 'fo' (known: of): every call" in ended.stderr
+
+
+# -- what lies in the data folder --------------------------------------------------------------
+
+TOOL = """
+from typing import Literal
+
+from stepfold.tools.function import tool
+
+print("loaded")
+
+
+@tool(effect="write")
+def refund(order: str, amount: int, why: Literal["late", "broken"]) -> str:
+    \"\"\"Pays back.\"\"\"
+    return order
+"""
+SHOP = {
+    "openapi": "3.0.3",
+    "info": {"title": "Shop", "version": "1"},
+    "servers": [{"url": "https://shop.example"}],
+    "paths": {"/things": {"get": {"operationId": "ListThings"}}},
+}
+MCP = '[servers.files]\ncommand = "no-such-program"\ntools = ["*"]\n'
+
+
+@pytest.fixture
+def lying(tmp_path: Path) -> Path:
+    """A data folder with tools, a connection, an MCP server that cannot start, and a bad file."""
+    data = tmp_path / "data"
+    (data / "tools").mkdir(parents=True)
+    (data / "tools" / "refund.py").write_text(TOOL)
+    (data / "tools" / "bad.toml").write_text('nmae = "x"\n')
+    (data / "mcp.toml").write_text(MCP)
+    spec = written(tmp_path, json.dumps(SHOP), "shop.json")
+    ended = run("connect", "shop", "--spec", spec, "--read", "*", data=data)
+    assert ended.exit_code == 0, ended.output
+    connection = data / "connections" / "shop.toml"
+    oauth = '\n[auth]\nkind = "oauth2_client"\nclient_secret = "${env:NEVER_SET}"\n'
+    connection.write_text(connection.read_text() + oauth)
+    return data
+
+
+def test_tools_of_the_data_folder_are_known_and_the_others_warned_of(
+    lying: Path, tmp_path: Path
+) -> None:
+    tools = '["refund", "shop_ListThings", "files_read", "refnud"]'
+    file = written(tmp_path, f'name = "x"\ntools = {tools}\n')
+
+    ended = run("agent", "check", file, "--json", data=lying)
+
+    (told,) = records(ended)
+    (warned,) = told["warnings"]
+    assert warned.startswith("nobody has the tool 'refnud' (did you mean 'refund'? known: refund,")
+    assert f"left out: {lying / 'tools' / 'bad.toml'}:1: " in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("rules", "why"),
+    [
+        ("arguments.amuont = { maximum = 5 }", "has no argument 'amuont' (did you mean 'amount'?"),
+        ('arguments.amount = { enum = ["5"] }', 'can never be one of "5" (it is an integer)'),
+        (
+            'arguments.amount = { equals = "{customer}" }',
+            "can never be the conversation's customer",
+        ),
+        ("arguments.order = { maximum = 5 }", "is string, never number"),
+        ('arguments.why = { equals = "lost" }', 'can never be "lost"'),
+        ("approval.unless.amuont = { maximum = 5 }", "every call of it would wait for people"),
+    ],
+)
+def test_a_rule_that_no_call_can_keep_is_warned_of(
+    lying: Path, tmp_path: Path, rules: str, why: str
+) -> None:
+    file = written(tmp_path, f'name = "x"\n[tools.refund]\n{rules}\n')
+
+    (told,) = records(run("agent", "check", file, "--json", data=lying))
+
+    (warned,) = told["warnings"]
+    assert why in warned
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "arguments.amount = { maximum = 5 }",
+        "arguments.amount = { enum = [5, 50] }",
+        'arguments.order = { equals = "{customer}" }',
+        'arguments.why = { enum = ["late"] }',
+        "approval.unless.amount = { maximum = 5 }",
+    ],
+)
+def test_a_rule_that_calls_can_keep_is_not(lying: Path, tmp_path: Path, rules: str) -> None:
+    file = written(tmp_path, f'name = "x"\n[tools.refund]\n{rules}\n')
+
+    (told,) = records(run("agent", "check", file, "--json", data=lying))
+
+    assert told["warnings"] == []
+
+
+def test_a_file_is_shown_with_what_the_data_folder_tells_of_its_tools(
+    lying: Path, tmp_path: Path
+) -> None:
+    file = written(tmp_path, 'name = "x"\ntools = ["refund", "shop_ListThings", "files_read"]\n')
+
+    said = run("agent", "show", file, data=lying).stdout
+
+    assert "refund: writes, never run twice" in said
+    assert "shop_ListThings: reads, may be repeated" in said
+    assert "files_read: what it does, the MCP server files tells when it is started" in said
+    assert "loaded" not in said
 
 
 # -- list --------------------------------------------------------------------------------------

@@ -126,3 +126,14 @@ def test_an_agent_may_answer_only_where_it_is_meant_to(here: Path) -> None:
 
     said, _ = chat(here, 'channels = ["web"]\n', words=("--channel", "web"))
     assert "Here you are." in said
+
+
+def test_what_a_tool_prints_is_no_part_of_what_the_command_prints(here: Path) -> None:
+    noisy = ORDERS.replace("    return f", "    print('noise')\n    return f")
+    (here / "data" / "tools" / "orders.py").write_text("print('loud')\n" + noisy)
+
+    said, why = chat(here, 'tools = ["order_status"]\n', CALL, words=("--json",))
+
+    assert json.loads(said)["answer"] == "Here you are."
+    assert "loud" in why
+    assert "noise" in why

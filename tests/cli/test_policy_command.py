@@ -16,6 +16,15 @@ FILE = """name = "desk"
 tools.find.arguments.of.equals = "{customer}"
 tools.refund.arguments.amount.maximum = 50
 """
+WEIGH = """
+from stepfold.tools.function import tool
+
+
+@tool(effect="read")
+def weigh() -> int:
+    \"\"\"Weighs.\"\"\"
+    return 1
+"""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +40,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def _lines() -> bytes:
     calls = called(("find", {"of": "acme"}), ("refund", {"amount": 500}), ("refund", {"amount": 5}))
-    arrangement = await conversed(calls, DONE, called(("forum", {})), DONE, said=2)
+    arrangement = await conversed(calls, DONE, called(("forum", {}), ("weigh", {})), DONE, said=2)
     lines = export(arrangement.log, arrangement.agents, arrangement.routes)
     return b"".join([line async for line in lines])
 
@@ -65,6 +74,37 @@ def test_a_report_in_json_has_all_of_it(here: Path, file: Path) -> None:
     assert (report["agents"], report["conversations"], report["unknown"]) == (["desk"], 1, [])
     assert (refund["calls"], refund["refused"], refund["changed"]) == (2, 1, 1)
     assert refund["changes"][0]["examples"][0]["conversation"] == "acme/c1"
+
+
+def test_several_calls_are_told_of_as_several(here: Path, file: Path) -> None:
+    file.write_text(FILE.replace("50", "1"))
+
+    said = " ".join(run("policy", "backtest", file, data=here).stdout.split())
+
+    assert "refund: 2 calls that were allowed would be refused" in said
+
+
+def test_what_tools_do_the_data_folder_tells(here: Path, file: Path) -> None:
+    file.write_text('name = "desk"\ntools = ["weigh"]\n')
+    tools = here / "tools"
+    tools.mkdir()
+
+    before = run("policy", "backtest", file, data=here).stderr
+    (tools / "weigh.py").write_text(WEIGH)
+    after = run("policy", "backtest", file, data=here).stderr
+    (tools / "weigh.py").unlink()
+
+    assert "nobody says what weigh do" in before
+    assert after == ""
+
+
+def test_of_all_agents_as_asked_for_nothing_is_warned_of(here: Path, file: Path) -> None:
+    file.write_text('name = "new"\n')
+
+    ended = run("policy", "backtest", file, "--all", data=here)
+
+    assert "1 conversation of desk" in ended.stdout
+    assert "no conversation is of an agent" not in ended.stderr
 
 
 def test_an_agent_of_another_name_is_tried_on_all_and_told_so(here: Path, file: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 
 from stepfold.cli import exits
 from tests.cli.commands import records, run, spawn
+from tests.connections.loopback import Answer, answering
+from tests.mcp_servers.begun import SHOP as SERVER
 
 ORDERS = '''\
 from typing import Literal
@@ -69,6 +73,40 @@ url = "https://orders.example/orders/{order}"
 parameters = { order = "string" }
 trusted = true
 """
+
+
+LOUD = """\
+import subprocess
+import sys
+import threading
+
+from stepfold.tools.function import tool
+
+print("loaded")
+
+
+@tool(effect="read")
+def loud() -> str:
+    \"\"\"Prints in every way there is.\"\"\"
+    print("in its thread")
+    thread = threading.Thread(target=print, args=("in a thread of its own",))
+    thread.start()
+    thread.join()
+    subprocess.run([sys.executable, "-c", "print('in a child')"], check=True)
+    return "done"
+
+
+@tool(effect="read")
+async def loud_too() -> str:
+    \"\"\"Prints in the loop.\"\"\"
+    print("in the loop")
+    return "done"
+"""
+SHOP = {
+    "openapi": "3.0.3",
+    "info": {"title": "Shop", "version": "1"},
+    "paths": {"/things": {"get": {"operationId": "ListThings"}, "post": {"operationId": "Add"}}},
+}
 
 
 @pytest.fixture
@@ -176,7 +214,7 @@ def test_the_same_name_in_two_paths_is_refused(tools: Path, tmp_path: Path) -> N
     ended = run("tool", "list", "--tools", tools, "--tools", tmp_path / "copy.py")
 
     assert ended.exit_code == exits.REFUSED
-    assert "another file has a tool 'order_status': rename one" in ended.stderr
+    assert "the tool 'order_status' stands in" in ended.stderr
 
 
 def test_a_tool_that_reconciles_must_have_its_lookup(tmp_path: Path) -> None:
@@ -294,3 +332,105 @@ def test_a_tool_ends_at_its_time_limit(tools: Path) -> None:
 
 def test_a_long_result_is_told_whole(tools: Path) -> None:
     assert json.loads(ran(tools, "long", {"characters": 50_000}).stdout) == ["x" * 50_000]
+
+
+# -- what it prints -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("loud", ["loaded", "in its thread", "in a thread of its own", "in a child"]),
+        ("loud_too", ["loaded", "in the loop"]),
+    ],
+)
+def test_what_a_tool_prints_is_kept_out_of_json(tmp_path: Path, name: str, says: list[str]) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+
+    ended = spawn("tool", "run", name, "--tools", tmp_path, "--json")
+
+    assert json.loads(ended.stdout)["result"] == "done"
+    assert ended.stderr.splitlines() == says
+
+
+def test_what_a_file_prints_is_kept_out_of_a_list(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+
+    assert len(records(run("tool", "list", "--tools", tmp_path, "--json"))) == 2
+
+
+# -- connections and servers --------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Path]:
+    """A data folder with a connection to a server that is here."""
+    (tmp_path / "shop.json").write_text(json.dumps(SHOP))
+    with answering(lambda asked: Answer(body={"asked": asked.target})) as server:
+        words = ("--server", server.url, "--private", f"127.0.0.1:{server.port}")
+        made = ("connect", "shop", "--spec", tmp_path / "shop.json", "--read", "*", *words)
+        assert run(*made, data=tmp_path).exit_code == 0
+        yield tmp_path
+
+
+def test_tools_of_connections_are_listed_shown_and_run(shop: Path) -> None:
+    names = [each["name"] for each in records(run("tool", "list", "--json", data=shop))]
+    (shown,) = records(run("tool", "show", "shop_ListThings", "--json", data=shop))
+    (told,) = records(run("tool", "run", "shop_ListThings", "--json", data=shop))
+
+    assert names == ["shop_ListThings", "shop_find_tool", "shop_use_tool"]
+    assert shown["effect"] == "read"
+    assert told["result"] == {"asked": "/things"}
+
+
+def test_what_cannot_be_loaded_keeps_nothing_else_away(shop: Path) -> None:
+    (shop / "tools").mkdir()
+    (shop / "tools" / "bad.py").write_text("1 +\n")
+    (shop / "connections" / "bad.toml").write_text("raeds = []\n")
+
+    listed = run("tool", "list", "--json", data=shop)
+    ran = run("tool", "run", "shop_ListThings", "--json", data=shop)
+
+    assert listed.exit_code == exits.REFUSED
+    assert len(listed.stdout.splitlines()) == 3
+    assert f"{shop / 'tools' / 'bad.py'}:1: SyntaxError" in listed.stderr
+    assert f"{shop / 'connections' / 'bad.toml'}:1: unknown key" in listed.stderr
+    assert records(ran)[0]["outcome"] == "tool.returned"
+
+
+def test_servers_are_started_only_when_asked(tmp_path: Path) -> None:
+    (tmp_path / "mcp.toml").write_text('[servers.none]\ncommand = "no-such-program-here"\n')
+
+    without = run("tool", "list", data=tmp_path)
+    asked = run("tool", "list", "--mcp", data=tmp_path)
+
+    assert without.exit_code == 0
+    assert "not started: the MCP servers none; --mcp lists their tools too" in without.stdout
+    assert asked.exit_code == exits.REFUSED
+    assert "MCP server 'none': no program 'no-such-program-here' on PATH" in asked.stderr
+
+
+def test_tools_of_servers_are_run_by_hand_too(tmp_path: Path) -> None:
+    (tmp_path / "mcp.toml").write_text(
+        f"[servers.shop]\ncommand = '{sys.executable}'\nargs = ['{SERVER}', '{tmp_path}/ledger']\n"
+        "tools = ['get_order']\nreads = ['get_*']\n"
+    )
+    words = ("tool", "run", "shop_get_order", "--mcp", "--arguments", '{"id": "o7"}', "--json")
+
+    (told,) = records(run(*words, data=tmp_path))
+
+    assert told["result"] == {"id": "o7", "state": "sent"}
+
+
+def test_a_token_is_unsealed_for_the_call_that_needs_it(shop: Path) -> None:
+    path = shop / "connections" / "shop.toml"
+    table = '[auth]\nkind = "oauth2_code"\nclient_id = "c"\nshared = true\n'
+    urls = 'authorize_url = "https://x.example/a"\ntoken_url = "https://x.example/t"\n'
+    path.write_text(f"{path.read_text()}\n{table}{urls}")
+
+    listed = records(run("tool", "list", "--json", data=shop))
+    ran = run("tool", "run", "shop_ListThings", data=shop)
+
+    assert len(listed) == 3
+    assert ran.exit_code == exits.REFUSED
+    assert "an operator must run `stepfold connection authorize shop" in ran.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from stepfold.cli import exits
 from stepfold.cli.connect import connect, connections
 from stepfold.cli.exits import CommandRefused
 from stepfold.tools.openapi import ConnectionRefused, DescriptionRefused, load_connections
+from stepfold.tools.openapi.connection import read_connection
 from tests.connections.small import described
 
 PATHS: dict[str, Any] = {
@@ -112,9 +115,9 @@ def test_what_is_written_loads_and_nothing_secret_is_in_it(spec: Path, tmp_path:
         'reads = ["List*"]\n'
         'writes = ["AddThing"]\n'
         'key_header = "Idempotency-Key"\n'
-        '\n[variables]\n"tenant" = "acme"\n'
-        '\n[auth]\n"kind" = "header"\n"name" = "X-Key"\n"value" = "${env:SHOP_KEY}"\n'
-        '\n[reach]\n"private" = ["10.0.0.7:8443"]\n'
+        '\n[variables]\ntenant = "acme"\n'
+        '\n[auth]\nkind = "header"\nname = "X-Key"\nvalue = "${env:SHOP_KEY}"\n'
+        '\n[reach]\nprivate = ["10.0.0.7:8443"]\n'
     )
     names = [tool.spec.name for tool in load_connections(tmp_path / "connections")]
     assert names == ["shop_ListThings", "shop_AddThing", "shop_find_tool", "shop_use_tool"]
@@ -190,7 +193,7 @@ def test_the_connections_are_listed(spec: Path, tmp_path: Path) -> None:
     table = command(connections, data=tmp_path)
     told = command(connections, "--json", data=tmp_path)
 
-    assert [line.split() for line in table.stdout.splitlines()][-1] == ["shop", "Shop", *"411"]
+    assert ["shop", "Shop", *"4114"] in [line.split() for line in table.stdout.splitlines()]
     assert json.loads(told.stdout) == [
         {
             "name": "shop",
@@ -198,7 +201,167 @@ def test_the_connections_are_listed(spec: Path, tmp_path: Path) -> None:
             "counts": [4, 1, 1],
             "reads": ["ListThings"],
             "writes": ["AddThing"],
+            "tools": [
+                {"name": "shop_ListThings", "effect": "read"},
+                {"name": "shop_AddThing", "effect": "write"},
+                {"name": "shop_find_tool", "effect": "read"},
+                {"name": "shop_use_tool", "effect": "read"},
+            ],
             "customers": [],
             "problems": [],
         }
     ]
+
+
+def test_the_tools_of_connections_are_listed_by_name(spec: Path, tmp_path: Path) -> None:
+    run("shop", "--spec", spec, "--write", "AddThing", data=tmp_path)
+
+    said = command(connections, "--tools", data=tmp_path).stdout
+
+    assert said.splitlines()[-1].split() == ["shop", "shop_AddThing", "write"]
+
+
+def test_a_file_that_is_none_keeps_the_others_in_the_list(spec: Path, tmp_path: Path) -> None:
+    run("shop", "--spec", spec, "--read", "List*", data=tmp_path)
+    folder = tmp_path / "connections"
+    (folder / "bad.toml").write_text("raeds = []\n")
+    (folder / "old.toml").write_text('reads = ["Gone"]\n')
+    (folder / "old.json").write_bytes((folder / "shop.json").read_bytes())
+
+    told = command(connections, "--json", data=tmp_path)
+
+    assert told.exit_code == exits.REFUSED
+    assert [(each["name"], len(each["tools"])) for each in json.loads(told.stdout)] == [
+        ("old", 0),
+        ("shop", 3),
+    ]
+    assert f"{folder / 'bad.toml'}:1: unknown key `raeds`" in told.stderr
+    assert f"{folder / 'old.toml'}: read 'Gone': no such operation" in told.stderr
+
+
+# -- made again ---------------------------------------------------------------------------------
+
+BEFORE = """\
+# by hand
+server = "https://shop.example/v1"
+reads = ["List*"]
+writes = ["AddThing"]
+
+[variables]
+tenant = "acme"
+zone = "eu"
+
+[auth]
+kind = "bearer"
+token = "${env:SHOP_TOKEN}"
+
+[reach]
+timeout_s = 20.0
+
+[customers.umbrella]
+headers = { "X Y" = "z" }
+
+[customers.umbrella.auth]
+kind = "bearer"
+token = "${env:UMBRELLA_TOKEN}"
+""".replace("X Y", "X-Y")
+
+
+@pytest.fixture
+def before(spec: Path, tmp_path: Path) -> Path:
+    """A connection whose file somebody has edited."""
+    run("shop", "--spec", spec, data=tmp_path)
+    path = tmp_path / "connections" / "shop.toml"
+    path.write_text(BEFORE)
+    return path
+
+
+def test_made_again_what_is_not_named_stays_as_it_is(
+    spec: Path, before: Path, tmp_path: Path
+) -> None:
+    told = run("shop", "--spec", spec, "--replace", data=tmp_path)
+
+    assert told.exit_code == 0, told.exception
+    assert before.read_text() == BEFORE
+    flat = " ".join(told.stdout.split())
+    assert (
+        "kept as it was in the file: server, reads, writes, variables, auth, reach, customers"
+        in flat
+    )
+
+
+def test_made_again_what_is_named_is_another(spec: Path, before: Path, tmp_path: Path) -> None:
+    words = ("--replace", "--read", "ShowThing", "--auth", "header:X-Key:SHOP_KEY", "--json")
+
+    more = ("--variable", "tenant=umbrella", "--private", "10.0.0.7:8443")
+    told = run("shop", "--spec", spec, *words, *more, data=tmp_path)
+
+    assert told.exit_code == 0, told.exception
+    was, now = tomllib.loads(BEFORE), tomllib.loads(before.read_text())
+    assert now == {
+        **was,
+        "reads": ["ShowThing"],
+        "auth": {"kind": "header", "name": "X-Key", "value": "${env:SHOP_KEY}"},
+        "variables": {"tenant": "umbrella", "zone": "eu"},
+        "reach": {"timeout_s": 20.0, "private": ["10.0.0.7:8443"]},
+    }
+    assert json.loads(told.stdout)["kept"] == ["server", "writes", "customers"]
+    read_connection(before)
+
+
+def test_a_file_of_oauth_stays_one(spec: Path, before: Path, tmp_path: Path) -> None:
+    table = '[auth]\nkind = "oauth2_code"\nclient_id = "c"\nshared = true\n'
+    more = '[auth.authorize_with]\naccess_type = "offline"\n'
+    before.write_text(f'reads = ["List*"]\n{table}{more}')
+
+    told = run("shop", "--spec", spec, "--replace", "--write", "AddThing", data=tmp_path)
+
+    now = tomllib.loads(before.read_text())
+    assert told.exit_code == 0, told.exception
+    assert (now["reads"], now["writes"]) == (["List*"], ["AddThing"])
+    assert now["auth"] == tomllib.loads(table + more)["auth"]
+    assert "who asks" not in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"reads = [\n", "shop.toml: Invalid value"),
+        (b"\nraeds = []\n", "shop.toml:2: unknown key `raeds`"),
+        (b"\xff\xfe", "it is not UTF-8"),
+    ],
+)
+def test_a_file_that_means_nothing_is_not_overwritten(
+    spec: Path, before: Path, tmp_path: Path, raw: bytes, why: str
+) -> None:
+    before.write_bytes(raw)
+
+    told = run("shop", "--spec", spec, "--replace", data=tmp_path)
+
+    assert isinstance(told.exception, ConnectionRefused | CommandRefused)
+    assert why in str(told.exception)
+    assert "or remove it" in str(told.exception)
+    assert before.read_bytes() == raw
+
+
+# -- said of it ---------------------------------------------------------------------------------
+
+
+def test_a_variable_that_is_not_set_is_told(
+    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_USER", "ada")
+    monkeypatch.delenv("SHOP_WORD", raising=False)
+
+    told = run("shop", "--spec", spec, "--auth", "basic:SHOP_USER:SHOP_WORD", data=tmp_path)
+
+    assert "still open: the variable SHOP_WORD is not set here" in " ".join(told.stdout.split())
+    assert "SHOP_USER is not set" not in told.stdout
+
+
+def test_once_it_is_written_only_what_is_enabled_is_listed(spec: Path, tmp_path: Path) -> None:
+    said = run("shop", "--spec", spec, "--read", "List*", data=tmp_path).stdout
+
+    assert "ListThings" in said
+    assert all(name not in said for name in ("AddThing", "ShowThing", "SearchThings", "Upload"))
+    assert "1 operation cannot be called: --dry-run says why" in said

@@ -100,7 +100,7 @@ def test_every_mistake_is_told_with_its_line(tmp_path: Path) -> None:
     assert told == [
         "shop.toml:1: server = 'shop.example': write https://host/path, without a user",
         "shop.toml:2: unknown key `reeds` (known: server, reads, writes, own, key_header,"
-        " variables, headers, auth, reach, customers)",
+        " variables, headers, auth, reach, results, customers)",
         "shop.toml:3: reads: Expected `array`, got `str`",
         "shop.toml:7: auth: a secret stands in no file: write token ="
         ' "${env:VARIABLE}" and set VARIABLE',

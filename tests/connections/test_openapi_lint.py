@@ -56,6 +56,21 @@ def test_names_that_stand_twice_are_told_apart_and_stay_so() -> None:
     assert len(findings) == 3
 
 
+# -- methods ------------------------------------------------------------------------------------
+
+
+def test_a_word_in_a_path_that_is_no_method_is_told() -> None:
+    item = {"gte": {}, "Fetch": {}, "summary": "s", "x-own": {}, "get": {"operationId": "a"}}
+
+    made, findings = read(described({"/a": item}))
+
+    assert made.names() == ("a",)
+    assert [(each.place, each.broken) for each in findings] == [
+        ("#/paths/~1a/gte", "'gte' is no method: did you mean get?"),
+        ("#/paths/~1a/Fetch", "'Fetch' is no method"),
+    ]
+
+
 # -- paths and parameters -----------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ GET = b"paths: {/a: {get: {operationId: a}}}\n"
     [
         (b"", "it is empty, not an OpenAPI description"),
         (b"[]", "it is a list"),
-        (b"just words", "it is a str"),
+        (b"just words", "it is a text"),
         (b"\xff\xfe", "byte 0 is no UTF-8"),
         (b'{"openapi": "3.0.3",}', "line 1, column 21: no JSON"),
         (b'{"openapi": NaN}', "NaN is no number of JSON"),

@@ -107,7 +107,7 @@ def test_old_and_new_keywords_become_those_of_2020_12(told: Any, shown: Any) -> 
         ({"type": "object", "properties": []}, {"type": "object"}, "properties are no mapping"),
         ({"$ref": "#/components/schemas/Gone"}, {}, "#/components/schemas/Gone is not there"),
         ({"$ref": "#anchor"}, {}, "#anchor is an anchor"),
-        ("words", {}, "a str is no schema"),
+        ("words", {}, "a text is no schema"),
         ({"type": "string", "enum": [1, "a"]}, {"type": "string", "enum": ["1", "a"]}, "among"),
     ],
 )

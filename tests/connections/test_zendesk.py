@@ -68,7 +68,7 @@ def tools(known: Catalogue, server: Loopback, tmp_path: Path) -> Any:
         auth="basic:ZENDESK_USER:ZENDESK_TOKEN",
         private=(f"127.0.0.1:{server.port}",),
         key_header="Idempotency-Key",
-    ).make()
+    ).make(ENVIRONMENT)
     assert made.open == ()
     keep(made, tmp_path)
     return load_connections(tmp_path, environment=ENVIRONMENT)

@@ -211,7 +211,7 @@ async def test_a_call_during_which_the_program_dies_fails_when_it_reads_and_the_
 ) -> None:
     async with McpServer(here(tmp_path, reads=["*"])) as server:
         tools = by_name(server.tools)
-        with pytest.raises(ToolError, match="MCP server 's': its output ended"):
+        with pytest.raises(ToolError, match=r"MCP server 's': it ended \(exit code 3\)"):
             await tools["s_die"].run({"word": "x"}, call="c1")
 
         assert await tools["s_die"].run({"word": "x"}, call="c2") == {"result": "x"}
@@ -255,12 +255,28 @@ async def test_a_program_gets_path_and_what_its_file_names_and_no_result_repeats
 async def test_a_server_that_cannot_be_reached_is_named_with_the_reason() -> None:
     for told, why in (
         (described(command="no-such-program", tools=["*"]), "no program 'no-such-program' on PATH"),
-        (python(Path("/no/such.py")), "its output ended"),
+        (python(Path("/no/such.py")), r"it ended \(exit code 2\): .*No such file or directory"),
+        (shell("kill -9 $$"), r"it ended \(SIGKILL\) without a word$"),
+        (shell("echo first >&2; echo no luck >&2; echo >&2; exit 7"), "exit code 7.: no luck$"),
+        (shell("exec >&-; sleep 60"), "its output ended$"),
         (website(1, start_s=5), "connect"),
         (described(command=sys.executable, env={"A": "${env:GONE}"}), "variable GONE is not set"),
     ):
-        with pytest.raises(ServerAway, match=f"(?i)MCP server 's': .*{why}"):
-            await McpServer(told, environment={"PATH": "/usr/bin"}).__aenter__()
+        with pytest.raises(ServerAway, match=f"(?i)^MCP server 's': .*{why}") as away:
+            await McpServer(told, environment={"PATH": "/usr/bin:/bin"}).__aenter__()
+        assert str(away.value).count("MCP server") == 1
+
+
+async def test_the_last_words_of_a_program_repeat_no_secret() -> None:
+    told = shell("echo no $WORD >&2; exit 1", env={"WORD": "${env:TOKEN}"})
+    environment = {"PATH": "/usr/bin:/bin", "TOKEN": "s3cret-value"}
+
+    with pytest.raises(ServerAway, match=r"it ended \(exit code 1\): no \[TOKEN\]$"):
+        await McpServer(told, environment=environment).__aenter__()
+
+
+def shell(text: str, **keys: Any) -> Described:
+    return described(command="sh", args=["-c", text], tools=["*"], **keys)
 
 
 async def test_a_url_into_a_private_network_is_not_asked_unless_the_file_says_so(

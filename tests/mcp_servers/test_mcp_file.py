@@ -93,6 +93,36 @@ def test_what_means_nothing_is_told_with_its_line(text: str, problem: str) -> No
     assert all(each.startswith("mcp.toml:") for each in refused.value.problems)
 
 
+def test_all_that_means_nothing_is_told_at_once_in_words_of_ours() -> None:
+    text = """\
+[servers.shop]
+command = "x"
+tools = "get_*"
+reads = [3]
+tool.x.effect = "reed"
+
+[server.c]
+command = "y"
+
+[servers.d]
+timeout_s = 0
+bytes_max = 1.5
+"""
+
+    with pytest.raises(McpFileRefused) as refused:
+        parse_mcp(text, "mcp.toml")
+
+    assert refused.value.problems == (
+        'mcp.toml:3: servers.shop.tools: it is a list: write ["…", "…"]',
+        "mcp.toml:4: servers.shop.reads.0: it is a text: put it in quotes",
+        "mcp.toml:5: servers.shop.tool.x.effect: it is one of 'read', 'write' or 'external'",
+        "mcp.toml:7: server: unknown key (known: servers)",
+        "mcp.toml:10: servers.d: give `command` (and `args`), or `url`: one of the two",
+        "mcp.toml:11: servers.d.timeout_s: it must be more than 0",
+        "mcp.toml:12: servers.d.bytes_max: it is a whole number",
+    )
+
+
 def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "odd.toml").write_bytes(b"\xff\xfe")
 

@@ -19,8 +19,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, TextContent
 
 from stepfold.cli.exits import CommandRefused
-from stepfold.cli.mcp_desk import reading
 from stepfold.cli.mcp_listen import Place, check
+from stepfold.gateway.mcp_desk import reading
 from stepfold.knowledge.documents import SAMPLE
 from stepfold.policy.agent import Agent
 from stepfold.policy.grant import Grant

@@ -59,7 +59,7 @@ def test_a_file_that_means_nothing_is_told_line_by_line(tmp_path: Path) -> None:
 
     assert ended.exit_code == 1
     assert ended.stderr.splitlines() == [
-        f"stepfold: {file}:3: servers.a.timeout_s: Input should be greater than 0",
+        f"stepfold: {file}:3: servers.a.timeout_s: it must be more than 0",
         f"stepfold: {file}:4: servers.b: give `command` (and `args`), or `url`: one of the two",
     ]
 

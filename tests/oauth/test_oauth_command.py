@@ -223,3 +223,43 @@ async def test_a_client_of_its_own_needs_no_browser(data: Path, provider: Provid
     assert code == 0, err
     assert out.startswith("desk: authorized until ")
     assert run(data, "status", NAME)[1] == out
+
+
+async def test_a_connection_without_oauth_needs_no_authorization(data: Path) -> None:
+    text = '[auth]\nkind = "basic"\nuser = "${env:U}"\npassword = "${env:P}"\n'
+    (data / "connections" / f"{NAME}.toml").write_text(text)
+
+    assert run(data, "status", NAME) == (0, "desk: needs no authorization (basic)\n", "")
+    code, out, _ = run(data, "status", NAME, "--json")
+    assert (code, json.loads(out)["state"]) == (0, "needs no authorization")
+    for words in (("revoke", NAME), ("authorize", NAME)):
+        code, out, err = run(data, *words, "--customer", "acme")
+        assert (code, out) == (1, "")
+        assert err.startswith("stepfold: desk: needs no authorization (basic)")
+
+
+async def test_revoking_where_there_is_nothing_says_so(data: Path) -> None:
+    assert run(data, "revoke", NAME, "--customer", "nobody") == (
+        0,
+        "desk: there was nothing to take back for nobody\n",
+        "",
+    )
+    code, out, _ = run(data, "revoke", NAME, "--customer", "nobody", "--json")
+    assert (code, json.loads(out)["found"]) == (0, False)
+
+
+async def test_what_is_pasted_and_no_such_address_is_told(data: Path, provider: Provider) -> None:
+    with authorizing(data, provider, "--paste") as (process, ask):
+        back = await browse(ask["url"])
+        code, out, err = ended(process, f"hello\n{ask['back']}\n{back}\n")
+
+    assert code == 0, err
+    told = f"stepfold: that is no such address: it begins with {ask['back']}? and has a code; "
+    assert err.splitlines() == [told + "paste it whole"] * 2
+    assert json.loads(out)["state"] == "authorized"
+
+
+def test_the_help_tells_of_all_connections(tmp_path: Path) -> None:
+    said = " ".join(run(tmp_path, "--help")[1].split())
+
+    assert "List connections and their tools. Of one by OAuth: authorize it" in said

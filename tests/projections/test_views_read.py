@@ -34,7 +34,7 @@ from stepfold.events.event import (
     TurnAbandoned,
     TurnCancelled,
 )
-from stepfold.events.values import Citation, Passage, RefusedCitation, Text, ToolCall, Usage
+from stepfold.events.values import Citation, Part, Passage, RefusedCitation, Text, ToolCall, Usage
 from stepfold.projections.conversation import replay
 from stepfold.projections.views import Views
 from tests.projections.made import DIGEST, log, stored
@@ -239,7 +239,11 @@ def test_a_tool_call_shows_how_far_it_came(
 
 
 def test_a_refused_call_shows_what_the_model_wanted(show: Show) -> None:
-    calls = (Text("So."), *(ToolCall(f"r1.{n}", "book", {"seat": n}) for n in (1, 2)))
+    calls: tuple[Part, ...] = (
+        Text("So."),
+        ToolCall("r1.1", "book", {"seat": 1}),
+        ToolCall("r1.2", "book", {"seat": 2}),
+    )
     events = (
         Reasoned("r1", 1, "gpt-x", calls, finish="tool_calls"),
         ToolRefused("r1.2", 1, "book", "not allowed"),

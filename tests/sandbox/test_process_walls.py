@@ -167,3 +167,15 @@ async def test_a_bubblewrap_that_does_not_isolate_is_found_out(
 
     assert ran.outcome == "refused"
     assert "cannot isolate" in ran.reason
+
+
+@pytest.mark.parametrize("code", ["1 +", "(" * 10_000, "1 / 0"])
+async def test_what_runs_the_code_is_not_in_its_traceback(
+    process: ProcessSandbox, code: str
+) -> None:
+    ran = await process.run(Code(code))
+
+    assert ran.outcome == "error"
+    assert 'File "main.py", line 1' in ran.output
+    assert "/python/" not in ran.output
+    assert "<string>" not in ran.output

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from stepfold import __version__
 from stepfold.tools.guard import PUBLIC, Reach, ReachRefused, client, target, transport
 from stepfold.tools.guard_addresses import forbidden
 from tests.tools.wild_server import WildServer, json, redirect, told, wild
@@ -106,6 +107,31 @@ def test_a_refusal_names_the_host_the_rule_and_the_way_out() -> None:
         "10.0.0.7: it is an address that is not public: private: if it is meant, list its network"
         " or 10.0.0.7:443 under `private`"
     )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://169.254.169.254:8080/",
+        "ftp://metadata.google.internal/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://[64:ff9b::a9fe:a9fe]/",
+    ],
+)
+def test_nobody_is_advised_to_list_the_metadata_of_a_cloud(url: str) -> None:
+    with pytest.raises(ReachRefused) as refused:
+        target(url, PUBLIC)
+
+    assert str(refused.value).endswith(": the metadata of a cloud: no setting opens it")
+
+
+async def test_requests_say_who_asks() -> None:
+    async with wild({"/": told(b"hello")}) as server:
+        async with client(Reach(private=(f"127.0.0.1:{server.port}",))) as http:
+            await http.get(f"{server.url}/")
+
+        assert server.heard[0].headers["user-agent"] == f"stepfold/{__version__}"
 
 
 def test_a_trailing_dot_is_called_so() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stepfold import __version__
 from stepfold.tools.http import HttpTool, tool
 from stepfold.tools.http_file import parse_http
 from stepfold.tools.tool import Caller, Reconciling, ToolError, calling
@@ -324,6 +325,16 @@ async def test_a_lookup_that_finds_nothing_says_that_it_did_not_happen(answer: b
 async def test_a_lookup_that_fails_tells_nothing(answer: bytes) -> None:
     with pytest.raises(ToolError):
         await looked_up(answer)
+
+
+async def test_an_answer_that_is_none_names_the_host_with_its_port_once() -> None:
+    async with wild({"/orders/7": told(b"<html>Log in</html>", kind="text/html")}) as server:
+        with pytest.raises(ToolError) as error:
+            await run(READ, server, {"order": "7"})
+
+        where = f"127.0.0.1:{server.port}"
+        assert str(error.value) == f"{where}: its answer is not JSON but a web page"
+        assert server.heard[0].headers["user-agent"] == f"stepfold/{__version__}"
 
 
 async def test_only_a_tool_with_a_lookup_can_reconcile() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,16 @@ def test_types_of_a_python_file_are_found_in_its_own_module(tmp_path: Path) -> N
     tools: list[Tool] = list(load_python(tmp_path / "a.py"))
 
     assert [each.spec.name for each in tools] == ["NAME"]
+
+
+def test_the_function_on_the_page_is_a_tool(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "tools.md"
+    (shown,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    (tmp_path / "refund.py").write_text(shown)
+
+    (refund,) = load_tools(tmp_path)
+
+    assert (refund.spec.name, refund.spec.lookup) == ("refund", "refund")
+    assert refund.spec.parameters["properties"].keys() == {"order", "amount"}
+    order = refund.spec.parameters["properties"]["order"]
+    assert order["description"] == "The order's number, as on the invoice."

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
+from stepfold.tools.openapi.answers import ReadAnswers
 from stepfold.tools.openapi.bodies import ReadBodies, Taken
 from stepfold.tools.openapi.brief import brief
 from stepfold.tools.openapi.effects import METHODS, UNUSED, doubt
@@ -21,6 +23,8 @@ from stepfold.tools.openapi.trimming import Trimming
 DESCRIPTION_CHARS_MAX = 200
 ABOUT_CHARS_MAX = 800
 OPERATIONS_MAX = 5_000
+KNOWN = frozenset({*METHODS, *UNUSED, "$ref", "description", "parameters", "servers", "summary"})
+"""What may stand in a path."""
 
 
 def catalogue(description: Description) -> Catalogue:
@@ -34,7 +38,9 @@ class _Cataloguing:
         self._document = description.document
         self._findings = description.findings
         self._references = References(self._document)
-        trimming = Trimming(self._references, Subtypes(self._document), self._findings)
+        subtypes = Subtypes(self._document)
+        trimming = Trimming(self._references, subtypes, self._findings)
+        self._answers = ReadAnswers(self._references, subtypes)
         self._schemes = schemes(self._document, self._references, self._findings)
         shown = frozenset((each.where, each.name.lower()) for each in self._schemes if each.name)
         self._parameters = ReadParameters(self._references, trimming, self._findings, shown)
@@ -86,6 +92,7 @@ class _Cataloguing:
             self._findings.note(place, "no mapping of methods", "the path is left out")
             return
         methods = {str(key).lower(): key for key in item}
+        self._note_unknown(methods, place)
         for method in (*METHODS, *UNUSED):
             if method not in methods:
                 continue
@@ -101,6 +108,15 @@ class _Cataloguing:
                 yield method, value, item
             else:
                 self._findings.note(within(place, method), "no operation", "left out")
+
+    def _note_unknown(self, methods: Mapping[str, Any], place: str) -> None:
+        for name, written in methods.items():
+            if name in KNOWN or name.startswith("x-"):
+                continue
+            near = get_close_matches(name, METHODS, n=1, cutoff=0.65)
+            hint = f": did you mean {near[0]}?" if near else ""
+            why = f"{written!r} is no method{hint}"
+            self._findings.note(within(place, str(written)), why, "left out")
 
     def _skip(self, method: str, path: str, reason: str) -> None:
         self._skipped.append(Skipped(f"{method} {path}".strip(), method, path, reason))
@@ -152,6 +168,7 @@ class _Cataloguing:
             objects=self._objects(told, place),
             security=self._security(told, place),
             about=brief(told.get("description"), ABOUT_CHARS_MAX),
+            answers=self._answers.read(told, place),
         )
 
     def _written(self, told: Json, item: Json, path: str, method: str) -> Sequence[tuple[Any, str]]:

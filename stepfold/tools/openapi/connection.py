@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from stepfold.providers.toml_lines import Lines, Place
 from stepfold.tools.guard import Reach
+from stepfold.tools.openapi.answers import Results
 from stepfold.tools.openapi.errors import ConnectionRefused
 from stepfold.tools.openapi.operation import Catalogue
 from stepfold.tools.secrets import named
@@ -65,8 +66,8 @@ class Customer(Struct, frozen=True, omit_defaults=True):
 
 class Connection(Struct, frozen=True, omit_defaults=True):
     """`own` are patterns of reads that are tools under their own name only. With a `key_header`
-    every write is sent with an idempotency key, and can be repeated. `oauth`: [auth] is of that
-    kind, which is read elsewhere.
+    every write is sent with an idempotency key, and can be repeated. `results` says what becomes of
+    answers that are not as described. `oauth`: [auth] is of that kind, which is read elsewhere.
     """
 
     server: str = ""
@@ -78,6 +79,7 @@ class Connection(Struct, frozen=True, omit_defaults=True):
     headers: dict[str, str] = {}
     auth: Auth | None = None
     reach: Reach = Reach()
+    results: Results = "note"
     customers: dict[str, Customer] = {}
     oauth: bool = False
 

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from stepfold.events.values import Arguments
-from stepfold.policy.toolspec import ToolSpec
 from stepfold.policy.schema import mismatch
+from stepfold.policy.toolspec import ToolSpec
 from stepfold.tools.openapi.names import FIND, USE
 from stepfold.tools.openapi.openapi_tool import OpenApiTool
 from stepfold.tools.openapi.operation import Operation

@@ -104,5 +104,6 @@ def _tool(
         name=f"{name}_{operation.name}",
         reads=reads,
         reach=connection.reach,
+        results=connection.results,
         key_header=connection.key_header or operation.key_header,
     )

@@ -7,6 +7,7 @@ ToolError; after a write, an answer that says neither yes nor no, or none, is Un
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,15 +19,21 @@ from stepfold.events.values import Arguments
 from stepfold.policy.effect import Effect, Recovery
 from stepfold.policy.toolspec import ToolSpec
 from stepfold.tools.guard import Reach, client
+from stepfold.tools.openapi.answers import STATUS, Results, misfit
 from stepfold.tools.openapi.credentials import Credentials, Renewing
 from stepfold.tools.openapi.encoding import Encoded, encode
 from stepfold.tools.openapi.operation import Operation
+from stepfold.tools.openapi.reading import Json
 from stepfold.tools.secrets import hidden
 from stepfold.tools.tool import Caller, ToolError, caller
 from stepfold.tools.unsure import Unsure
 
+NOTED_BYTES_MAX = 500_000
+"""A larger answer is passed on as it is, where misfits are only noted."""
+NOTE = "not as the description of this API says, so read it with care: {}"
 BODY_CHARS_MAX = 500
 """Of an answer that says no, so much is told."""
+log = logging.getLogger("stepfold.connections")
 _UNSENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -73,12 +80,15 @@ class OpenApiTool:
         name: str,
         reads: bool,
         reach: Reach,
+        results: Results = "note",
         key_header: str = "",
     ) -> None:
         self.operation = operation
         self._ways = ways
         self._reach = reach
         self._reads = reads
+        self._noted = False
+        self._results = results
         self._key_header = "" if reads else key_header
         effect: Effect = "read" if reads else "write"
         recovery: Recovery = "idempotent" if reads or key_header else "never_repeat"
@@ -86,7 +96,7 @@ class OpenApiTool:
             name,
             operation.description,
             operation.parameters,
-            {"type": "object"} if operation.objects else {},
+            _promised(operation, results),
             effect=effect,
             recovery=recovery,
         )
@@ -140,7 +150,9 @@ class OpenApiTool:
         tokens = {name: value.rpartition(" ")[2] for name, value in shown.items()}
         told: Any = hidden(way.secret(_value(response, body)), tokens, tokens)
         if GOOD <= status < MOVED or (status == SEE_OTHER and not self._reads):
-            return self._whole(told, status)
+            why = self._misfit(told, body, response)
+            whole = self._whole(told, status)
+            return {"answer": whole, "note": NOTE.format(why)} if why else whole
         raise self._error(status, told, response)
 
     async def _body(self, response: httpx2.Response) -> bytes | None:
@@ -151,6 +163,24 @@ class OpenApiTool:
             if self._reads or response.status_code >= FAILED:
                 raise
             return None
+
+    def _misfit(self, told: Any, body: bytes | None, response: httpx2.Response) -> str:
+        """Why JSON is not as described. What checks, refuses it."""
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not body or told is None or not kind.endswith("json") or self._results == "off":
+            return ""
+        if self._results == "note" and len(body) > NOTED_BYTES_MAX:
+            return ""
+        why = misfit(told, self.operation.answers, response.status_code)
+        if why and not self._noted:
+            self._noted = True
+            log.warning("%s: an answer is not as its description says: %s", self.spec.name, why)
+        if not why or self._results == "note":
+            return why
+        text = f"{self.spec.name}: its answer is not as its description says: {why}"
+        if self._reads:
+            raise ToolError(text)
+        raise Unsure(f"{text}: the server says that it was done ({response.status_code})")
 
     def _whole(self, told: Any, status: int) -> Any:
         """The answer's JSON as it is; an object in any case where the description promises one."""
@@ -178,6 +208,13 @@ class OpenApiTool:
         if self._reads:
             return ToolError(f"{self.spec.name}: {why}")
         return Unsure(f"{self.spec.name}: {why}: nobody can say whether it was done")
+
+
+def _promised(operation: Operation, results: Results) -> Json:
+    """What of a result is sure. Without a description of each answer there is nothing to check."""
+    if results == "check" and operation.answers:
+        return {"anyOf": [*operation.answers.values(), STATUS]}
+    return {"type": "object"} if operation.objects else {}
 
 
 def _url(way: Way, encoded: Encoded) -> str:

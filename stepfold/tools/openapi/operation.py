@@ -43,7 +43,8 @@ class Operation(Struct, frozen=True, omit_defaults=True):
     """`parameters` is the JSON Schema of all arguments together. `doubt` says why its method may
     not tell its effect: such an operation is enabled by its whole name only. `key_header` is the
     header in which the description wants an idempotency key. `cut` says what of its schema was left
-    out for its size. `objects`: every good answer is a JSON object.
+    out for its size. `objects`: every good answer is a JSON object. `answers` are what good ones
+    are, by status, as far as they are described.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Operation(Struct, frozen=True, omit_defaults=True):
     objects: bool = False
     about: str = ""
     security: tuple[str, ...] = ()
+    answers: dict[str, Json] = {}
 
     @property
     def reads(self) -> bool:

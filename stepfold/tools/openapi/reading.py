@@ -78,6 +78,13 @@ def _json(text: str, findings: Findings) -> Any:
         raise DescriptionRefused(f"no JSON: {error}") from error
 
 
+def called(told: Any) -> str:
+    """What kind of JSON it is, as people say it."""
+    names: dict[type, str] = {bool: "true or false", str: "a text", list: "a list"}
+    names |= {int: "a number", float: "a number", dict: "a mapping"}
+    return "empty" if told is None else names.get(type(told), "no JSON")
+
+
 def _no_number(word: str) -> Any:
     raise ValueError(f"{word} is no number of JSON")
 
@@ -93,8 +100,7 @@ def _mended(told: Any) -> Any:
 
 def _check(told: Any, findings: Findings) -> None:
     if not isinstance(told, dict):
-        kind = "empty" if told is None else f"a {type(told).__name__}"
-        raise DescriptionRefused(f"it is {kind}, not an OpenAPI description (a mapping)")
+        raise DescriptionRefused(f"it is {called(told)}, not an OpenAPI description (a mapping)")
     if "swagger" in told:
         raise DescriptionRefused(
             f"Swagger {told['swagger']} is not supported, OpenAPI 3.0 and 3.1 are: convert it, for"

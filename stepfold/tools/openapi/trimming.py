@@ -9,14 +9,14 @@ shown asks less than the description, never more: the server has the last word.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from stepfold.tools.openapi.brief import brief, compact
 from stepfold.tools.openapi.findings import Findings, within
 from stepfold.tools.openapi.keywords import LEFT_OUT, Part, cut_enum, plain
-from stepfold.tools.openapi.reading import Json
+from stepfold.tools.openapi.reading import Json, called
 from stepfold.tools.openapi.references import LostReference, References, local
 from stepfold.tools.openapi.subtypes import Subtypes
 
@@ -45,9 +45,19 @@ class Trimmed(Struct, frozen=True):
 
 
 class Trimming:
-    """RemoteReference: a schema refers to what is not in the description."""
+    """`hides` is the keyword of properties that are left out. RemoteReference: a schema refers to
+    what is not in the description.
+    """
 
-    def __init__(self, references: References, subtypes: Subtypes, findings: Findings) -> None:
+    def __init__(
+        self,
+        references: References,
+        subtypes: Subtypes,
+        findings: Findings,
+        *,
+        hides: Literal["readOnly", "writeOnly"] = "readOnly",
+    ) -> None:
+        self._hides = hides
         self._references = references
         self._subtypes = subtypes
         self._findings = findings
@@ -94,7 +104,7 @@ class Trimming:
             yield Source({"not": {}}, place)
             return
         if not isinstance(schema, dict):
-            self._findings.note(place, f"a {type(schema).__name__} is no schema", "anything fits")
+            self._findings.note(place, f"{called(schema)} is no schema", "anything fits")
             return
         own = {key: value for key, value in schema.items() if key not in _WHOLE}
         if base:
@@ -148,7 +158,7 @@ class Trimming:
             for name, each in properties.items():
                 place = within(facet.place, "properties", name)
                 sources.setdefault(name, []).append(Source(each, place, facet.through))
-        told = {name: each for name, each in sources.items() if not self._hidden(each, "readOnly")}
+        told = {name: each for name, each in sources.items() if not self._hidden(each, self._hides)}
         told = {
             name: each
             for name, each in told.items()

@@ -35,7 +35,7 @@ class ConnectionWays:
         self._catalogue = catalogue
         self._environment = environment
         self._oauth = oauth
-        self._secrets = tuple(_secrets(connection))
+        self._secrets = tuple(secrets_of(connection))
 
     def __call__(self, who: Caller) -> Way:
         own = self._connection.customers.get(who.customer, Customer())
@@ -106,7 +106,7 @@ def variables(server: str) -> tuple[str, ...]:
     return tuple(VARIABLE.findall(server))
 
 
-def _secrets(connection: Connection) -> Iterator[str]:
+def secrets_of(connection: Connection) -> Iterator[str]:
     """The variables of the environment that a connection names."""
     tables: list[Connection | Customer] = [connection, *connection.customers.values()]
     for each in tables:

@@ -1,4 +1,5 @@
--- One aggregate over the few steps of a call; the first outcome counts, as in the fold.
+-- One aggregate over the few steps of a call; the first outcome counts, as in the fold. What was
+-- refused before it was requested has its arguments in the model's answer alone.
 CREATE OR REPLACE VIEW tool_calls AS
 WITH grouped AS (
     SELECT
@@ -29,16 +30,32 @@ WITH grouped AS (
         )
     )
     GROUP BY ALL
+),
+never_requested AS (
+    SELECT customer, conversation FROM grouped WHERE arguments IS NULL
+),
+wanted AS (
+    SELECT customer, conversation, part ->> '$.call' AS call, any_value(part -> '$.arguments') AS arguments
+    FROM (
+        SELECT customer, conversation, unnest(event -> '$.parts[*]') AS part
+        FROM _log.readable
+        WHERE kind = 'reason.finished'
+            AND (customer, conversation) IN (FROM never_requested)
+    )
+    WHERE part ->> '$.type' = 'tool_call'
+    GROUP BY ALL
 )
 SELECT
-    position, requested_at, customer, conversation, turn, call, name, arguments,
+    position, requested_at, customer, conversation, turn, call, name,
+    coalesce(grouped.arguments, wanted.arguments) AS arguments,
     CASE
         WHEN last_kind IS NOT NULL THEN split_part(last_kind, '.', 2)
         WHEN started > 0 THEN 'running'
         ELSE 'requested'
     END AS status,
     result, reason, ended_at, elapsed_ms
-FROM grouped;
+FROM grouped
+LEFT JOIN wanted USING (customer, conversation, call);
 
 COMMENT ON VIEW tool_calls IS 'Every call of a tool that was requested or refused, and code that was to run. Searches are retrievals.';
 COMMENT ON COLUMN tool_calls.position IS 'the place of its first step in the log';

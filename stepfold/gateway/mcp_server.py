@@ -21,10 +21,9 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stepfold import __version__
-from stepfold.cli import exits
-from stepfold.cli.mcp_desk import Answered, Desk, DeskRefused, Told, Watch
 from stepfold.events.traces import caller
 from stepfold.events.values import Passage
+from stepfold.gateway.mcp_desk import Answered, Desk, DeskRefused, Told, Watch
 
 QUESTION_CHARS_MAX = 20_000
 PASSAGES_MAX = 20
@@ -98,7 +97,11 @@ OFFERS = {
 READS = ("search_knowledge", "conversation")
 
 
-def mcp_server(desk: Desk) -> Server[Any]:
+Expected = Callable[[Exception], str | None]
+"""What to tell of an error that may happen; None when nobody expected it: then it is logged."""
+
+
+def mcp_server(desk: Desk, expected: Expected) -> Server[Any]:
     """A server that stands for the customer of `desk`."""
 
     async def list_tools(ctx: Context, params: PaginatedRequestParams | None) -> ListToolsResult:
@@ -113,7 +116,7 @@ def mcp_server(desk: Desk) -> Server[Any]:
             await ctx.session.report_progress(steps, message=kind)
 
         trace = str((ctx.meta or {}).get("traceparent", ""))
-        return await _called(desk, params, trace if caller(trace) else "", watch)
+        return await _called(desk, expected, params, trace if caller(trace) else "", watch)
 
     return Server(
         "stepfold",
@@ -141,7 +144,7 @@ def _tool(name: str, offer: Offer) -> Tool:
 
 
 async def _called(
-    desk: Desk, params: CallToolRequestParams, trace: str, watch: Watch
+    desk: Desk, expected: Expected, params: CallToolRequestParams, trace: str, watch: Watch
 ) -> CallToolResult:
     offer = OFFERS.get(params.name)
     if offer is None:
@@ -154,10 +157,10 @@ async def _called(
     except DeskRefused as error:
         return _refused(str(error))
     except Exception as error:
-        if exits.code(error) is None:
+        why = expected(error)
+        if why is None:
             log.exception("the tool %s failed", params.name)
-            return _refused("it failed; the log of the server says how")
-        return _refused(exits.text(error))
+        return _refused(why or "it failed; the log of the server says how")
     told = msgspec.to_builtins(result)
     text = TextContent(type="text", text=msgspec.json.encode(result).decode())
     return CallToolResult(content=[text], structured_content=told)

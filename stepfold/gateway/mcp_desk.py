@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from stepfold.app import Opened
-from stepfold.cli.screen import lapse
-from stepfold.cli.turn import Cited, answer_of, at_rest, until_rest
 from stepfold.events.envelope import Entry, kind
 from stepfold.events.event import (
     ConversationStarted,
@@ -28,14 +27,16 @@ from stepfold.events.event import (
     TurnAbandoned,
     TurnCancelled,
 )
-from stepfold.events.names import token
+from stepfold.events.names import conversation_filter, token
 from stepfold.events.values import Citation, Passage
+from stepfold.gateway.steps import at_rest
 from stepfold.handlers.inbox import Inbox, Message
 from stepfold.knowledge.knowledge import Knowledge
 from stepfold.policy.agent import Agent
 from stepfold.policy.grants import resolve
 from stepfold.policy.toolspec import ToolSpec
-from stepfold.projections.conversation import replay
+from stepfold.projections.conversation import EMPTY, evolve, replay
+from stepfold.streams.jetstream import JetStreamLog
 
 CHANNEL = "mcp"
 ASKS_MAX = 16
@@ -49,6 +50,11 @@ Watch = Callable[[str], Awaitable[None]]
 
 class DeskRefused(Exception):
     """What was asked cannot be given."""
+
+
+class Cited(Struct, frozen=True):
+    document: str
+    quote: str
 
 
 class Answered(Struct, frozen=True):
@@ -81,10 +87,10 @@ class Told(Struct, frozen=True):
 
 class Desk:
     """`agent` answers; with `writes` its tools may change something, and so may those of the
-    conversations that are joined.
+    conversations that are joined. `searches` is whether passages may be read.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (what it needs to answer)
         self,
         found: Opened,
         inbox: Inbox,
@@ -94,6 +100,7 @@ class Desk:
         customer: str,
         wait_s: float,
         writes: bool,
+        searches: bool = True,
     ) -> None:
         self.customer = token("customer", customer)
         self.agent = agent
@@ -102,6 +109,7 @@ class Desk:
         self._knowledge = knowledge
         self._wait_s = wait_s
         self._writes = writes
+        self._searches = searches
         self._asking = 0
 
     async def ask(self, question: str, conversation: str, trace: str, watch: Watch) -> Answered:
@@ -123,6 +131,8 @@ class Desk:
 
     async def search(self, query: str, passages: int) -> Sequence[Passage]:
         """The passages that the agent would find, best first."""
+        if not self._searches:
+            raise DeskRefused("this key may not read documents: it needs the scope read")
         if not self.agent.collections:
             raise DeskRefused(f"agent {self.agent.name!r} has no knowledge to search")
         return await self._knowledge.search(self.agent.collections, query, passages)
@@ -144,12 +154,13 @@ class Desk:
         try:
             async with asyncio.timeout(self._wait_s):
                 after = message.position - 1
-                async for each in until_rest(self._found.log, message, after=after):
-                    entries.append(each)
-                    await watch(kind(each.event))
+                async with aclosing(_until_rest(self._found.log, message, after)) as steps:
+                    async for each in steps:
+                        entries.append(each)
+                        await watch(kind(each.event))
         except TimeoutError:
             raise DeskRefused(
-                f"no answer within {lapse(self._wait_s * 1000)}; it is still being worked on:"
+                f"no answer within {self._wait_s:g} s; it is still being worked on:"
                 f" look at conversation {message.conversation!r} later"
             ) from None
         return entries
@@ -180,12 +191,24 @@ def reading(agent: Agent, specs: Mapping[str, ToolSpec]) -> Agent:
     return replace(granted, tools=tools, grants=grants, sandbox="")
 
 
+async def _until_rest(log: JetStreamLog, message: Entry, after: int) -> AsyncGenerator[Entry, None]:
+    """The steps beyond `after` as they come, until what `message` began has come to rest."""
+    state = EMPTY
+    async with aclosing(log.follow(conversation_filter(*message.key), after=0)) as entries:
+        async for entry in entries:
+            state = evolve(state, entry.event)
+            if entry.position > after:
+                yield entry
+            if entry.position >= message.position and at_rest(state):
+                return
+
+
 def _answered(name: str, entries: list[Entry]) -> Answered:
     given = [entry.event for entry in entries if isinstance(entry.event, ResponseGiven)]
     if not given:
         raise DeskRefused(f"no answer: {_why(entries)}; conversation {name!r}")
-    answer = answer_of(entries)
-    return Answered(name, answer.answer, given[-1].outcome, answer.citations)
+    last = given[-1]
+    return Answered(name, last.text, last.outcome, _cited(last.citations))
 
 
 def _why(entries: list[Entry]) -> str:

@@ -1,0 +1,154 @@
+"""`stepfold dev`: everything on one machine, with something to ask about and a key to ask with."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stepfold import settings
+from stepfold.app import HELP_DESK, Opened, opened
+from stepfold.cli.exits import STOPPED
+from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script, ToolFiles
+from stepfold.cli.screen import paragraph, say, say_json, warn
+from stepfold.cli.stop import Stop
+from stepfold.gateway.front import APPROVE, CHAT, READ
+from stepfold.gateway.keys import keys_of
+from stepfold.knowledge.documents import SAMPLE, load
+from stepfold.knowledge.library import Library
+from stepfold.observability.page import LOOPBACK, place
+from stepfold.settings import Settings
+
+CUSTOMER, NAME = "dev", "stepfold dev"
+HTTP = "8000"
+LASTS = timedelta(days=1)
+LOOK_S = 0.5
+"""How often files are looked at."""
+LAID = ("tools", "connections", "agents", "mcp.toml")
+"""What lies in the data folder and is read when a process starts."""
+
+
+def dev(
+    *,
+    data: Data = None,
+    http: Annotated[
+        str, typer.Option(metavar="PLACE", help="Where it answers: [HOST:]PORT.")
+    ] = HTTP,
+    agent: AgentFile = None,
+    script: Script = None,
+    hooks: HooksModule = None,
+    tools: ToolFiles = None,
+    json: Json = False,
+) -> None:
+    """`stepfold serve --http`, with the sample as knowledge where there is none, and a key.
+
+    It starts anew when a file of the agent or of a tool changes. The key is good until it ends.
+    """
+    here = settings.read(folder=data)
+    try:
+        host, port = place(http)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--http") from error
+    files = [path for path in (agent, script, *(tools or ())) if path is not None]
+    words = ["serve", "--data", str(here.folder), "--http", f"{host}:{port}"]
+    words += [word for path in tools or () for word in ("--tools", str(path))]
+    for name, value in (("--agent", agent), ("--script", script), ("--hooks", hooks)):
+        words += [name, str(value)] if value else []
+    words += ["--json"] if json else []
+    url = f"http://{'localhost' if host == LOOPBACK else host}:{port}"
+    raise typer.Exit(asyncio.run(_dev(here, words, files, url, json=json)))
+
+
+async def _dev(
+    here: Settings, words: Sequence[str], files: Sequence[Path], url: str, *, json: bool
+) -> int:
+    """The exit code. The log stays open while the server starts anew."""
+    stop = Stop(lambda: None)
+    try:
+        async with opened(here) as found, _key(found) as key:
+            _add_sample(here)
+            _say(url, key, json=json)
+            watched = [*files, *(here.folder / name for name in LAID)]
+            return await _serve(words, watched, stop)
+    except asyncio.CancelledError:
+        if not stop.signals:
+            raise
+        return STOPPED
+
+
+@asynccontextmanager
+async def _key(found: Opened) -> AsyncIterator[str]:
+    """A key that opens nothing any more when the block ends."""
+    keys = keys_of(found)
+    ends = datetime.now(UTC) + LASTS
+    key, shown = await keys.create(CUSTOMER, (CHAT, READ, APPROVE), name=NAME, expires_at=ends)
+    try:
+        yield shown
+    finally:
+        await keys.revoke(key.id)
+
+
+def _add_sample(here: Settings) -> None:
+    library = Library(here.knowledge)
+    (default,) = HELP_DESK.collections
+    if default not in {each.name for each in library.collections()}:
+        library.add(default, load(SAMPLE))
+
+
+def _say(url: str, key: str, *, json: bool) -> None:
+    if json:
+        say_json({"url": url, "key": key, "customer": CUSTOMER})
+        return
+    say(f"key        {key}", bold=True)
+    say(paragraph(f"of customer {CUSTOMER}, good until this ends", first=" " * 11, rest=" " * 11))
+    say("try")
+    say(f"  KEY={key}")
+    say(f'  curl -s {url}/v1/conversations -H "Authorization: Bearer $KEY" \\')
+    say('    --json \'{"conversation": "c1", "text": "What does the Team plan cost?"}\'')
+    say(f"  curl -sN '{url}/v1/conversations/c1/events?until=rest' \\")
+    say('    -H "Authorization: Bearer $KEY"')
+    say()
+
+
+async def _serve(words: Sequence[str], watched: Sequence[Path], stop: Stop) -> int:
+    """Until a signal comes, or it ends by itself; anew after each change of what is watched."""
+    asked = asyncio.ensure_future(stop.asked())
+    while True:
+        before = _times(watched)
+        server = await asyncio.create_subprocess_exec(sys.executable, "-m", "stepfold", *words)
+        ended = asyncio.ensure_future(server.wait())
+        changed = asyncio.ensure_future(_changed(watched, before))
+        try:
+            await asyncio.wait((ended, changed, asked), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+            if not ended.done():
+                server.terminate()
+        code = await ended
+        if asked.done() or not changed.done() or changed.cancelled():
+            asked.cancel()
+            return code
+        warn("a file has changed: starting anew")
+
+
+async def _changed(watched: Sequence[Path], before: dict[Path, int]) -> None:
+    """Returns when something is not as it was."""
+    while _times(watched) == before:
+        await asyncio.sleep(LOOK_S)
+
+
+def _times(watched: Iterable[Path]) -> dict[Path, int]:
+    """Of every file in there, when it was written last."""
+    files = (
+        file
+        for path in watched
+        for file in ((path,) if path.is_file() else path.rglob("*"))
+        if file.is_file() and file.suffix not in (".pyc", ".db")
+    )
+    return {file: file.stat().st_mtime_ns for file in files}

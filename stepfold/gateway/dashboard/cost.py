@@ -1,0 +1,83 @@
+"""What it costs, by whom and by what; what has no price is told, not left out."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+from starlette.responses import Response
+
+from stepfold.gateway.dashboard.page import Visit
+from stepfold.gateway.dashboard.periods import PERIODS, period
+from stepfold.gateway.dashboard.tables import exported, table
+
+Column = tuple[str, str, str]
+"""Name in the query, title, how its values are shown."""
+
+CALLS, COST = ("calls", "Calls", "number"), ("cost_usd", "Cost", "money")
+TOKENS = (("input_tokens", "Tokens in", "number"), ("output_tokens", "Tokens out", "number"))
+TABLES: tuple[tuple[str, str, tuple[Column, ...]], ...] = (
+    ("cost_by_day", "By day", (("day", "Day", "day"), *TOKENS, COST)),
+    (
+        "cost_by_model",
+        "By model",
+        (
+            ("model", "Model", "text"),
+            ("provider", "Provider", "text"),
+            CALLS,
+            ("failed", "Failed", "number"),
+            *TOKENS,
+            COST,
+        ),
+    ),
+    ("cost_by_customer", "By customer", (("customer", "Customer", "customer"), CALLS, COST)),
+    (
+        "cost_by_agent",
+        "By agent",
+        (("agent", "Agent", "text"), ("conversations", "Conversations", "number"), CALLS, COST),
+    ),
+    (
+        "cost_by_task",
+        "By task and route",
+        (("task", "Task", "text"), ("route", "Route", "text"), CALLS, COST),
+    ),
+    (
+        "cost_by_conversation",
+        "Dearest conversations",
+        (("conversation", "Conversation", "conversation"), CALLS, COST),
+    ),
+)
+SHOWN, DAYS_SHOWN = 15, 1_000
+
+
+async def look(visit: Visit) -> Response:
+    over = period(visit.asked("period"), "month")
+    since = over.since(visit.now)
+    if found := await exported(visit, {name: {"since": since} for name, _, _ in TABLES}):
+        return found
+    told = await asyncio.gather(
+        *(table(visit, name, since=since, rows=_rows(name)) for name, _, _ in _wanted(visit))
+    )
+    days = told[0].rows
+    return visit.page(
+        "cost.html",
+        over=over,
+        all_periods=PERIODS.values(),
+        tables=[
+            (each, title, columns)
+            for each, (_, title, columns) in zip(told, _wanted(visit), strict=True)
+        ],
+        total=sum((Decimal(row["cost_usd"]) for row in days if row["cost_usd"]), Decimal(0)),
+        unpriced=sum(row["unpriced"] for row in days),
+        tokens=sum((row["input_tokens"] or 0) + (row["output_tokens"] or 0) for row in days),
+        shown=SHOWN,
+    )
+
+
+def _wanted(visit: Visit) -> list[tuple[str, str, tuple[Column, ...]]]:
+    """One customer alone needs no table of customers."""
+    return [each for each in TABLES if visit.customer is None or each[0] != "cost_by_customer"]
+
+
+def _rows(name: str) -> int:
+    return DAYS_SHOWN if name == "cost_by_day" else SHOWN

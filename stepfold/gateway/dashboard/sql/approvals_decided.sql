@@ -1,0 +1,9 @@
+-- What became of the questions that are over, the latest first.
+SELECT
+    requested_at, customer, conversation, turn, call, name, arguments, people, granted_by, denied_by,
+    if(status = 'waiting', 'expired', status) AS status,
+    granted_at
+FROM approvals
+WHERE (status <> 'waiting' OR expires_at <= $now) AND ($customer IS NULL OR customer = $customer)
+ORDER BY position DESC
+LIMIT $rows

@@ -1,0 +1,2 @@
+-- Where the views are in the log.
+SELECT position FROM _log.checkpoint

@@ -1,0 +1,359 @@
+"""What every door of the gateway goes through: who calls, and what of the log they may have.
+
+A conversation belongs to exactly one customer, and the customer is the caller's. A visitor has only
+the conversations of its own contact. To whom it is not given a conversation is not there: 404.
+
+FrontRefused    what was asked is not to be had; it becomes problem details (problems.py)
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from datetime import datetime
+
+from msgspec import Struct
+
+from stepfold.app import Opened
+from stepfold.events.envelope import Draft, Entry, first
+from stepfold.events.event import ConversationStarted, Event, MessageReceived
+from stepfold.events.names import NameRefused, token
+from stepfold.events.traces import caller
+from stepfold.events.values import FileRef
+from stepfold.gateway.asking import Row, ask_views
+from stepfold.handlers.approvals import ApprovalRefused
+from stepfold.handlers.inbox import Inbox, InboxRefused, Message
+from stepfold.handlers.states import Known, States
+from stepfold.knowledge.knowledge import Knowledge
+from stepfold.policy.agent import Agent
+from stepfold.streams.ask import AskError, AskRefused
+from stepfold.streams.jetstream import JetStreamLog
+from stepfold.streams.jetstream.listing import Listing
+from stepfold.streams.listening import Happening, Shown, listening
+from stepfold.streams.log import AgentUnknown, LogConflict, LogError, LogRefused, LogUnavailable
+from stepfold.streams.memory import utc_now
+
+CHAT, READ, APPROVE, ADMIN = "chat", "read", "approve", "admin"
+VISITOR, OPERATOR = "visitor", "operator"
+SCOPES = (CHAT, READ, APPROVE, ADMIN)
+"""What a key of a customer may be for. `visitor` is of tokens only. `operator` is who runs the
+process: of no customer, and so in no conversation.
+"""
+
+APPOINTED_S = 1.0
+"""How long the appointed agent is believed to be the same."""
+AGENTS_MAX = 100
+STARTS_MAX = 100_000
+"""How many conversations are remembered to be somebody's."""
+
+
+class Principal(Struct, frozen=True):
+    """Who calls; made from a key or a visitor token, never from a body. `contact` is a visitor's
+    own name; a token may be bound to one `conversation`.
+    """
+
+    customer: str
+    scopes: frozenset[str]
+    key: str
+    contact: str = ""
+    conversation: str = ""
+
+    def may(self, *scopes: str) -> bool:
+        """Has it one of these? `admin` may do all that a key of its customer may."""
+        every = ADMIN in self.scopes and not frozenset(SCOPES).isdisjoint(scopes)
+        return every or not self.scopes.isdisjoint(scopes)
+
+
+class FrontRefused(Exception):
+    """`status` as in HTTP; `title` names the kind of problem, `detail` this one and the way out."""
+
+    def __init__(self, status: int, title: str, detail: str) -> None:
+        super().__init__(f"{title}: {detail}")
+        self.status = status
+        self.title = title
+        self.detail = detail
+
+
+class Front:
+    """One per process; it holds nothing but the log."""
+
+    def __init__(
+        self, found: Opened, knowledge: Knowledge, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.found = found
+        self.knowledge = knowledge
+        self.clock = clock
+        self.approvals = found.approvals()
+        self._states = States(found.log)
+        self._listing = Listing(found.client, found.log)
+        self._inbox: tuple[float, Agent, Inbox] | None = None
+        self._agents: OrderedDict[str, Agent] = OrderedDict()
+        self._starts: OrderedDict[tuple[str, str], ConversationStarted] = OrderedDict()
+
+    # -- agents -----------------------------------------------------------------------------------
+
+    async def agents(self) -> tuple[Agent, ...]:
+        """The agents that a new conversation can have."""
+        agent, _ = await self._desk()
+        return (agent,)
+
+    async def agent(self, digest: str) -> Agent | None:
+        """The version that a conversation is pinned to; None when it was never kept here."""
+        known = self._agents.get(digest)
+        if known is None:
+            with refusing():
+                try:
+                    known = self._agents[digest] = await self.found.agents.get(digest)
+                except AgentUnknown:
+                    return None
+            if len(self._agents) > AGENTS_MAX:
+                self._agents.popitem(last=False)
+        return known
+
+    async def _desk(self, name: str = "") -> tuple[Agent, Inbox]:
+        """The agent and the inbox of new conversations."""
+        now = time.monotonic()
+        if self._inbox is None or now - self._inbox[0] > APPOINTED_S:
+            with refusing():
+                agent = await self.found.appointed()
+                known = self._inbox
+                same = known is not None and known[1] == agent
+                inbox = known[2] if known and same else await self.found.inbox(agent)
+            self._inbox = now, agent, inbox
+        _, agent, inbox = self._inbox
+        if name and name != agent.name:
+            why = f"there is no agent {name!r} (known: {agent.name})"
+            raise FrontRefused(404, "No such agent", why)
+        return agent, inbox
+
+    # -- conversations ----------------------------------------------------------------------------
+
+    async def start(
+        self, who: Principal, conversation: str, *, channel: str, contact: str = "", agent: str = ""
+    ) -> Entry:
+        """Begin a conversation in which nothing is said yet; the same again is the same one."""
+        with refusing():
+            key = who.customer, token("conversation", conversation)
+            _refuse_bound(who, conversation)
+            pinned, _ = await self._desk(agent)
+            digest = await self.found.agents.put(pinned)
+            contact = who.contact or contact
+            started = ConversationStarted(pinned.name, digest, contact, channel)
+            by = f"contact:{contact}" if contact else channel
+            draft = first(*key, started, by=by, key="start")
+            try:
+                (entry,) = await self.found.log.append([draft], after=0)
+            except LogConflict:
+                entry = (await self.read(who, conversation))[0]
+            return entry
+
+    async def say(  # noqa: PLR0913  (a message has as many parts)
+        self,
+        who: Principal,
+        conversation: str,
+        text: str,
+        *,
+        id: str,
+        channel: str,
+        contact: str = "",
+        files: Sequence[FileRef] = (),
+        language: str = "",
+        trace: str = "",
+        agent: str = "",
+    ) -> Entry:
+        """Record what a contact says; it begins its conversation when that is new. The same `id`
+        is the same message. `agent` is for a new conversation.
+        """
+        with refusing():
+            token("conversation", conversation)
+            _refuse_bound(who, conversation)
+            message = Message(
+                who.customer,
+                conversation,
+                text,
+                id,
+                contact=who.contact or contact,
+                channel=channel,
+                trace=trace if caller(trace) else "",
+                files=tuple(files),
+                language=language,
+            )
+            known = await self._states.refresh(who.customer, conversation)
+            if known.position:
+                await self.check(who, conversation)
+            if id in known.state.messages:
+                return await self._said(message)
+            _, inbox = await self._desk("" if known.position else agent)
+            return _same(message, await inbox.receive(message))
+
+    async def _said(self, message: Message) -> Entry:
+        """The message with this id, which is there."""
+        for entry in await self.found.log.read(message.customer, message.conversation):
+            if isinstance(entry.event, MessageReceived) and entry.event.message == message.id:
+                return _same(message, entry)
+        raise AssertionError(f"message {message.id!r} is in the state and not in the log")
+
+    async def check(self, who: Principal, conversation: str) -> ConversationStarted:
+        """How the conversation began; FrontRefused (404) when the caller has none of this name."""
+        with refusing():
+            _refuse_bound(who, conversation)
+            try:
+                token("conversation", conversation)
+            except NameRefused:
+                raise _nothing(conversation) from None
+            started = await self._started(who.customer, conversation)
+            if started is None:
+                raise _nothing(conversation)
+            _refuse_strange(who, conversation, started)
+            return started
+
+    async def read(self, who: Principal, conversation: str, *, after: int = 0) -> list[Entry]:
+        """The steps beyond `after`, in order."""
+        await self.check(who, conversation)
+        with refusing():
+            return await self.found.log.read(who.customer, conversation, after=after)
+
+    async def known(self, who: Principal, conversation: str) -> Known:
+        """The state as of now, and what became of its last steps."""
+        await self.check(who, conversation)
+        with refusing():
+            return await self._states.refresh(who.customer, conversation)
+
+    async def started(self, who: Principal, *, after: int, most: int) -> list[Entry]:
+        """The customer's conversations by their first steps beyond `after`, in order."""
+        with refusing():
+            return await self._listing.page(
+                who.customer, "conversation.started", after=after, most=most
+            )
+
+    async def happenings(
+        self, who: Principal, conversation: str, *, after: int = 0, shown: Shown | None = None
+    ) -> AsyncGenerator[Happening, None]:
+        """Steps and words as they come, for ever: each word once, resumable (listening.py)."""
+        await self.check(who, conversation)
+        with refusing():
+            listened = listening(
+                self.found.client,
+                self.found.log,
+                who.customer,
+                conversation,
+                after=after,
+                shown=shown,
+            )
+            async with aclosing(listened) as happenings:
+                async for each in happenings:
+                    yield each
+
+    async def cancel(self, who: Principal, conversation: str, *, reason: str) -> Entry:
+        """End the running turn; FrontRefused (409) when none runs."""
+        await self.check(who, conversation)
+        _, inbox = await self._desk()
+        by = f"contact:{who.contact}" if who.contact else f"key:{who.key}"
+        with refusing():
+            return await inbox.cancel(who.customer, conversation, by=by, reason=reason)
+
+    async def append(self, who: Principal, conversation: str, event: Event, *, key: str) -> Entry:
+        """Record what is no message, wherever the conversation stands; the same `key` is the same
+        step. What it says is the caller's to check.
+        """
+        await self.check(who, conversation)
+        with refusing():
+            by = f"contact:{who.contact}" if who.contact else f"key:{who.key}"
+            draft = first(who.customer, conversation, event, by=by, key=key)
+            return await _append(self.found.log, draft)
+
+    # -- views ------------------------------------------------------------------------------------
+
+    async def ask_views(self, sql: str, parameters: Mapping[str, object] = {}) -> list[Row]:
+        """Rows of the views. `$name` in the SQL stands for the parameter of that name. Whoever
+        writes the SQL keeps customers apart: the views hold all of them.
+        """
+        with refusing():
+            return await ask_views(self.found, sql, parameters)
+
+    # -- whose it is ------------------------------------------------------------------------------
+
+    async def _started(self, customer: str, conversation: str) -> ConversationStarted | None:
+        """How a conversation began, which never changes; None when there is none."""
+        key = customer, conversation
+        known = self._starts.get(key)
+        if known is None:
+            entries = await self.found.log.read(*key)
+            if not entries:
+                return None
+            event = entries[0].event
+            known = event if isinstance(event, ConversationStarted) else ConversationStarted("", "")
+            self._starts[key] = known
+            if len(self._starts) > STARTS_MAX:
+                self._starts.popitem(last=False)
+        return known
+
+
+RACES_MAX = 100
+
+
+async def _append(log: JetStreamLog, draft: Draft) -> Entry:
+    for _ in range(RACES_MAX):
+        tail = await log.tail(draft.customer, draft.conversation)
+        try:
+            (entry,) = await log.append([draft], after=tail.position)
+        except LogConflict:
+            continue
+        return entry
+    why = f"conversation {draft.conversation!r} is too busy: try again"
+    raise FrontRefused(503, "Too busy", why)
+
+
+def _same(message: Message, entry: Entry) -> Entry:
+    """The entry, if it is this message: an id is for one message only."""
+    wanted = MessageReceived(
+        message.text, message.contact, message.id, message.files, message.language
+    )
+    if entry.event != wanted:
+        why = (
+            f"message {message.id!r} of conversation {message.conversation!r} was another one:"
+            " take a new id (Idempotency-Key) for a new message"
+        )
+        raise FrontRefused(409, "Id used again", why)
+    return entry
+
+
+def _nothing(conversation: str) -> FrontRefused:
+    return FrontRefused(404, "No such conversation", f"there is no conversation {conversation!r}")
+
+
+def _refuse_bound(who: Principal, conversation: str) -> None:
+    if who.conversation and who.conversation != conversation:
+        raise _nothing(conversation)
+
+
+def _refuse_strange(who: Principal, conversation: str, started: ConversationStarted) -> None:
+    """A visitor has what its own contact began."""
+    if VISITOR in who.scopes and started.contact != who.contact:
+        raise _nothing(conversation)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What the floors below refuse, as the gateway tells it."""
+    try:
+        yield
+    except NameRefused as error:
+        raise FrontRefused(422, "Wrong name", str(error)) from error
+    except (InboxRefused, ApprovalRefused) as error:
+        raise FrontRefused(409, "Not possible now", str(error)) from error
+    except AskRefused as error:
+        raise FrontRefused(422, "Query refused", str(error)) from error
+    except AskError as error:
+        why = f"{error}; the views are kept by `stepfold serve`"
+        raise FrontRefused(503, "Views unavailable", why) from error
+    except AgentUnknown as error:
+        raise FrontRefused(404, "No such agent", str(error)) from error
+    except LogRefused as error:
+        raise FrontRefused(413, "Too large", str(error)) from error
+    except LogUnavailable as error:
+        raise FrontRefused(503, "Log unavailable", f"{error}; try again later") from error
+    except LogError as error:
+        raise FrontRefused(409, "Not possible now", str(error)) from error

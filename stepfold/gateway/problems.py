@@ -1,0 +1,90 @@
+"""What went wrong, as RFC 9457 has it: application/problem+json, without stack and secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stepfold.gateway.front import FrontRefused
+
+MEDIA = "application/problem+json"
+ABOUT = "https://stepfold.dev/problems/"
+"""A name, not a page that must be there."""
+MISTAKES_MAX = 10
+REQUEST = "stepfold.request"
+"""A scope's id of its request."""
+JSON = "application/json"
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """`type` names the kind of problem, `detail` tells this one and the way out, `instance` is the
+    id of the request: the gateway's log has it too.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+
+
+def problem(error: FrontRefused, request: Request) -> Response:
+    told = Problem(
+        ABOUT + re.sub(r"[^a-z0-9]+", "-", error.title.lower()).strip("-"),
+        error.title,
+        error.status,
+        error.detail,
+        "urn:request:" + request_id(request),
+    )
+    return Response(
+        msgspec.json.encode(told), error.status, dict(more_headers(error)), media_type=MEDIA
+    )
+
+
+def more_headers(error: FrontRefused) -> Mapping[str, str]:
+    """What a client needs beside the text."""
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": 'Bearer realm="stepfold"'}
+    if isinstance(error, TooMany):
+        return {"Retry-After": str(error.again_s)}
+    return {"Retry-After": "1"} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+
+
+class TooMany(FrontRefused):
+    """Asked too often: try `again_s` seconds later."""
+
+    def __init__(self, detail: str, again_s: int) -> None:
+        super().__init__(429, "Too many requests", detail)
+        self.again_s = again_s
+
+
+def request_id(request: Request) -> str:
+    return str(request.scope.get(REQUEST, ""))
+
+
+async def body_of(request: Request, shape: type[Body]) -> Body:
+    """The body of a request; FrontRefused (415, 422) names what is wrong in it, and where."""
+    media = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if media != JSON and not media.endswith("+json"):
+        why = f"the body is {media}: send {JSON}"
+        raise FrontRefused(415, "Unsupported media type", why)
+    raw = await request.body()
+    try:
+        return shape.model_validate_json(raw or b"{}")
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        told = "; ".join(f"{_place(each['loc'])}: {each['msg']}" for each in found[:MISTAKES_MAX])
+        raise FrontRefused(422, "Wrong body", told) from error
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, loc)) or "the body"
