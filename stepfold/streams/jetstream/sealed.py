@@ -1,5 +1,5 @@
-"""Sealed values (tokens of connections): the last message of a subject each, changed under its own
-fence. Nothing in the open ever comes here.
+"""Values that are changed under their own fence: the last message of a subject each. In the stream
+`vault` they are sealed (tokens of connections); nothing in the open ever comes there.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ class _Ack(msgspec.Struct, frozen=True):
 class JetStreamSealed:
     """Implements Store (tools/vault.py). A value that was forgotten is a message without a body."""
 
-    def __init__(self, client: Connection) -> None:
+    def __init__(self, client: Connection, stream: str = VAULT) -> None:
         self._client = client
+        self._stream = stream
         self._gets = Gets(client, TIMEOUT_S)
 
     async def get(self, place: str) -> tuple[bytes, int]:
-        found = await self._gets.last(VAULT, f"{VAULT}.{place}")
+        found = await self._gets.last(self._stream, f"{self._stream}.{place}")
         if found is None:
             return b"", 0
         return found.data, int((found.headers or {})["Nats-Sequence"])
 
     async def put(self, place: str, sealed: bytes, *, after: int) -> int:
-        where, headers = f"{VAULT}.{place}", {FENCE: str(after)}
+        where, headers = f"{self._stream}.{place}", {FENCE: str(after)}
         try:
             told = await self._client.request(where, sealed, timeout=TIMEOUT_S, headers=headers)
         except AWAY as error:
@@ -48,8 +49,8 @@ class JetStreamSealed:
 
     async def all(self, under: str) -> dict[str, tuple[bytes, int]]:
         found = {}
-        async for message in self._gets.all(VAULT, f"{VAULT}.{under}>", 0):
+        async for message in self._gets.all(self._stream, f"{self._stream}.{under}>", 0):
             headers = message.headers or {}
-            place = headers["Nats-Subject"].removeprefix(f"{VAULT}.")
+            place = headers["Nats-Subject"].removeprefix(f"{self._stream}.")
             found[place] = (message.data, int(headers["Nats-Sequence"]))
         return found
