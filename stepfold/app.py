@@ -70,6 +70,8 @@ EVERYTHING = (*ROLES, VIEWS)
 """And what only one process may do at a time: own the file of the views."""
 TRACES = "traces"
 """The consumer of those who tell spans while the log grows (cli/watching.py)."""
+CHANNELS = ("slack", "teams", "teams-live")
+"""The consumers of the channels."""
 
 TIMER_GRACE_S = 5.0
 """A turn that is over by then needs no durable timer."""
@@ -237,7 +239,7 @@ async def _observing(
 
     bus = Bus(found.url, name=name, whole=found.log.whole)
     for observer in observers:
-        if observer.name in (*EVERYTHING, TRACES):
+        if observer.name in (*EVERYTHING, TRACES, *CHANNELS):
             raise ValueError(f"observer {observer.name!r} has the name of a lane: rename it")
         await _prepare(found, observer.name, observer.kinds, ACK_WAIT_S)
         bus.mount(observer.name, observer.see)

@@ -43,6 +43,7 @@ LANE = "slack"
 PACE_S = 0.7
 """Between two updates of a message: Slack takes about a hundred a minute."""
 AWAY_S, REFUSED_S = 5.0, 60.0
+CANCEL_S = 0.05
 DELIVERIES_MAX = 30
 """How often a part is tried."""
 MENDABLE = frozenset(
@@ -256,5 +257,6 @@ async def _batches(
     try:
         yield next_batch
     finally:
-        listening_task.cancel()
-        await asyncio.gather(listening_task, return_exceptions=True)
+        while not listening_task.done():  # `wait_for` in it can swallow a cancellation
+            listening_task.cancel()
+            await asyncio.wait({listening_task}, timeout=CANCEL_S)

@@ -60,7 +60,7 @@ async def _looked_up(file: File, api: SlackApi) -> File:
 def _refuse_stranger(url: httpx2.URL, api: httpx2.URL) -> None:
     """Slack's files lie on `files.` of its own domain."""
     own = url.netloc == api.netloc or url.host == f"files.{api.host}"
-    if url.scheme != api.scheme or url.userinfo:
+    if not own or url.scheme != api.scheme or url.userinfo:
         raise FileLost("it does not lie on Slack itself")
 
 

@@ -25,6 +25,8 @@ EVENT_TYPE = "stepfold_message"
 PAGES_MAX, PAGE = 5, 200
 SLACK_S = 60.0
 """By how much Slack's clock may differ from the log's."""
+REPEATED = frozenset({"duplicate_message_not_found", "duplicate_channel_not_found"})
+"""What Slack says when it knows a message's id, and the message is gone."""
 UNEDITABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 
 
@@ -165,17 +167,22 @@ async def post(
     over: bool = True,
 ) -> str:
     """A new message; returns its `ts`. `name` is its conversation and its key there."""
-    answer = await api.call(
-        "chat_postMessage",
-        channel=channel,
-        text=text,
-        blocks=list(blocks),
-        unfurl_links=False,
-        unfurl_media=False,
-        client_msg_id=str(uuid.uuid5(NAMESPACE, "/".join((CHANNEL, *name)))),
+    fields = {
+        "channel": channel,
+        "text": text,
+        "blocks": list(blocks),
+        "unfurl_links": False,
+        "unfurl_media": False,
         **({"thread_ts": thread_ts} if thread_ts else {}),
         **({"metadata": named(*name)} if over else {}),
-    )
+    }
+    id = str(uuid.uuid5(NAMESPACE, "/".join((CHANNEL, *name))))
+    try:
+        answer = await api.call("chat_postMessage", client_msg_id=id, **fields)
+    except SlackRefused as refused:
+        if refused.error not in REPEATED:
+            raise
+        answer = await api.call("chat_postMessage", **fields)
     return str(answer["ts"])
 
 
