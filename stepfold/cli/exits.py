@@ -48,6 +48,8 @@ CODES: Mapping[str, int] = {
     "stepfold.streams.log.LogUnavailable": UNAVAILABLE,
     "stepfold.streams.server.ServerError": UNAVAILABLE,
     "stepfold.tasks.brief.TaskRefused": REFUSED,
+    "stepfold.channels.slack.config.SlackFileRefused": REFUSED,
+    "stepfold.channels.teams.config.TeamsFileRefused": REFUSED,
     "stepfold.sandbox.sandbox.SandboxError": REFUSED,
     "stepfold.tools.files.ToolsRefused": REFUSED,
     "stepfold.tools.function_signature.FunctionRefused": REFUSED,

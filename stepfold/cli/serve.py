@@ -178,13 +178,16 @@ async def answering(
     found: Opened, here: Settings, parts: Parts, where: tuple[str, int]
 ) -> AsyncIterator[str]:
     """The gateway, until the block ends; yields its address."""
+    from stepfold.cli.channelling import channelling
     from stepfold.gateway.counting import counted
     from stepfold.gateway.serving import Made, gateway_on, serving
 
     if not is_loopback(where[0]):
         warn(f"{where[0]} is no loopback address: whoever reaches it may try keys; use TLS there")
     async with counted(found) as numbers, AsyncExitStack() as stack:
-        gateway = gateway_on(found, here, parts.knowledge, made=Made(numbers=numbers))
+        routes = await stack.enter_async_context(channelling(found, here))
+        made = Made(mounts=lambda front, guard: routes, numbers=numbers)
+        gateway = gateway_on(found, here, parts.knowledge, made=made)
         try:
             address = await stack.enter_async_context(serving(gateway, *where))
         except OSError as error:

@@ -1,0 +1,111 @@
+"""The channels that have a file in the data folder: their doors at the gateway, and who delivers.
+
+    channels/slack.toml    Slack (docs/slack.md)
+    channels/teams.toml    Microsoft Teams (docs/teams.md)
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from starlette.routing import BaseRoute
+
+from stepfold.app import Opened
+from stepfold.events.envelope import Entry
+from stepfold.handlers.inbox import Inbox, Message
+from stepfold.settings import Settings
+from stepfold.streams.config import CHANNELS
+from stepfold.streams.jetstream.sealed import JetStreamSealed
+from stepfold.streams.lanes import Lanes
+
+FOLDER = "channels"
+SLACK, TEAMS = "slack.toml", "teams.toml"
+APPOINTED_S = 1.0
+"""How long the appointed agent is believed to be the same."""
+
+
+@asynccontextmanager
+async def channelling(found: Opened, here: Settings) -> AsyncIterator[list[BaseRoute]]:
+    """Deliver until the block ends; yields the routes by which the channels tell us things."""
+    folder = here.folder / FOLDER
+    async with AsyncExitStack() as stack:
+        routes: list[BaseRoute] = []
+        if (folder / SLACK).exists():
+            routes += await stack.enter_async_context(_slack(found, folder / SLACK))
+        if (folder / TEAMS).exists():
+            routes += await stack.enter_async_context(_teams(found, folder / TEAMS))
+        yield routes
+
+
+class Desk:
+    """Takes messages for the agent that is appointed now."""
+
+    def __init__(self, found: Opened) -> None:
+        self._found = found
+        self._inbox: Inbox | None = None
+        self._at = 0.0
+
+    async def receive(self, message: Message) -> Entry:
+        now = time.monotonic()
+        if self._inbox is None or now - self._at > APPOINTED_S:
+            self._inbox, self._at = await self._found.inbox(), now
+        return await self._inbox.receive(message)
+
+
+@asynccontextmanager
+async def _slack(found: Opened, path: Path) -> AsyncIterator[list[BaseRoute]]:
+    from stepfold.channels.slack.config import read_slack
+
+    config = read_slack(path, os.environ)
+    from stepfold.channels.slack.app import SlackDoor
+    from stepfold.channels.slack.deliver import delivering
+
+    door = SlackDoor(
+        config,
+        receive=Desk(found).receive,
+        log=found.log,
+        approvals=found.approvals(),
+        files=found.files,
+    )
+    try:
+        async with delivering(config, found.client):
+            yield list(door.routes())
+    finally:
+        await door.close()
+
+
+@asynccontextmanager
+async def _teams(found: Opened, path: Path) -> AsyncIterator[list[BaseRoute]]:
+    from stepfold.channels.teams import read_teams
+
+    config = read_teams(path, os.environ)
+    from stepfold.channels.teams.app import beginning
+    from stepfold.channels.teams.channel import World, channel
+
+    agent = await found.appointed()
+    inbox = await found.inbox()
+    digest = await found.agents.put(agent)
+    teams = channel(
+        config,
+        World(
+            client=found.client,
+            log=found.log,
+            store=JetStreamSealed(found.client, CHANNELS),
+            keep=found.files.put,
+            receive=Desk(found).receive,
+            begin=beginning(found.log, agent.name, digest),
+            cancel=inbox.cancel,
+            approvals=found.approvals(),
+        ),
+    )
+    lanes = Lanes(found.client)
+    await teams.mount(lanes)
+    await lanes.start()
+    try:
+        yield list(teams.routes)
+    finally:
+        await lanes.stop()

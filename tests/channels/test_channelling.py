@@ -1,0 +1,55 @@
+"""`stepfold serve --http` opens the doors of the channels that have a file; wrong ones are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from stepfold.app import opened
+from stepfold.cli.channelling import channelling
+from stepfold.settings import Settings
+from tests.cli.commands import first_line, running, spawn
+
+SLACK = """
+signing_secret = "${env:SLACK_SIGNING_SECRET}"
+
+[teams.T1]
+customer = "acme"
+bot_token = "${env:SLACK_BOT_TOKEN}"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "channels").mkdir()
+    return tmp_path
+
+
+async def test_without_a_file_there_is_no_door(folder: Path) -> None:
+    here = Settings(folder=folder)
+    async with opened(here) as found, channelling(found, here) as routes:
+        assert routes == []
+
+
+def test_a_wrong_file_is_refused_with_its_place(folder: Path) -> None:
+    (folder / "channels" / "slack.toml").write_text("nonsense = 1\n")
+
+    ended = spawn("serve", "--http", "0", STEPFOLD_DATA_DIR=str(folder))
+
+    assert ended.returncode == 1
+    assert "slack.toml:1" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_door_of_slack_is_open_and_believes_nobody_without_a_signature(folder: Path) -> None:
+    (folder / "channels" / "slack.toml").write_text(SLACK)
+    secrets = {"SLACK_SIGNING_SECRET": "s" * 32, "SLACK_BOT_TOKEN": "xoxb-1"}
+    with running("serve", "--http", "0", "--json", STEPFOLD_DATA_DIR=str(folder), **secrets) as it:
+        address = json.loads(first_line(it))["http"]
+
+        told = httpx2.post(f"{address}/channels/slack/events", json={"type": "event_callback"})
+
+    assert told.status_code == 401
