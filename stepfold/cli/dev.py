@@ -55,6 +55,8 @@ def dev(
         host, port = place(http)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--http") from error
+    if not port:
+        raise typer.BadParameter("name a port: it stays when it starts anew", param_hint="--http")
     files = [path for path in (agent, script, *(tools or ())) if path is not None]
     words = ["serve", "--data", str(here.folder), "--http", f"{host}:{port}"]
     words += [word for path in tools or () for word in ("--tools", str(path))]
@@ -121,20 +123,33 @@ async def _serve(words: Sequence[str], watched: Sequence[Path], stop: Stop) -> i
     asked = asyncio.ensure_future(stop.asked())
     while True:
         before = _times(watched)
-        server = await asyncio.create_subprocess_exec(sys.executable, "-m", "stepfold", *words)
+        server = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "stepfold", *words),
+            start_new_session=True,  # else Ctrl-C reaches it too, and twice stops it at once
+        )
         ended = asyncio.ensure_future(server.wait())
         changed = asyncio.ensure_future(_changed(watched, before))
         try:
             await asyncio.wait((ended, changed, asked), return_when=asyncio.FIRST_COMPLETED)
+            anew = changed.done() and not asked.done() and not ended.done()
         finally:
             changed.cancel()
-            if not ended.done():
-                server.terminate()
-        code = await ended
-        if asked.done() or not changed.done() or changed.cancelled():
+            code = await _end(server, ended)
+        if not anew:
             asked.cancel()
             return code
         warn("a file has changed: starting anew")
+
+
+async def _end(server: asyncio.subprocess.Process, ended: asyncio.Future[int]) -> int:
+    """Its exit code, once it has finished what is in hand; whoever cannot wait kills it."""
+    if not ended.done():
+        server.terminate()
+    try:
+        return await asyncio.shield(ended)
+    except asyncio.CancelledError:
+        server.kill()
+        raise
 
 
 async def _changed(watched: Sequence[Path], before: dict[Path, int]) -> None:

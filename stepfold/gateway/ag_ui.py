@@ -25,11 +25,12 @@ from stepfold.gateway.histories import (
     Line,
     history_of,
     message_id,
+    noted,
     own_name,
     say_in,
 )
 from stepfold.gateway.problems import body_of
-from stepfold.gateway.sending import BODY_BYTES_MAX, data, streamed
+from stepfold.gateway.sending import BODY_BYTES_MAX, StreamEvent, data, streamed
 from stepfold.gateway.streaming import MEDIA
 
 CHANNEL = "ag-ui"
@@ -74,7 +75,7 @@ class AgInput(_Open):
 async def run(asked: Asked) -> Response:
     body = await body_of(asked.request, AgInput)
     history, own = ag_history(body)
-    id = message_id(own or secrets.token_hex(8), history.last)
+    id = message_id(own or secrets.token_hex(8), history.latest)
     asks = Asks(asked.who.contact, "", CHANNEL, id, again=True, trace=asked.trace)
     name = own_name(asked.who, CHANNEL, body.thread_id)
     return await streamed(
@@ -87,16 +88,17 @@ async def run(asked: Asked) -> Response:
 
 def ag_history(body: AgInput) -> tuple[History, str]:
     """What was said, and the id of what is said now. FrontRefused (422) for what is no text."""
-    notes = [Line("application", f"{each.description}: {each.value}") for each in body.context]
+    notes = [f"{each.description}: {each.value}" for each in body.context]
     said = [each for each in body.messages if each.role in _WHO]
     lines = [
         Line(_WHO[each.role], text)
         for number, each in enumerate(said)
         if (text := _text(each, number))
     ]
-    own = said[-1].id if said else ""
+    if lines and lines[-1].who == "contact":
+        lines[-1] = Line("contact", noted(notes, lines[-1].text))
     try:
-        return history_of([*lines[:-1], *notes, *lines[-1:]]), own
+        return history_of(lines), said[-1].id if said else ""
     except ValueError as error:
         raise FrontRefused(422, "Wrong body", f"messages: {error}") from error
 
@@ -146,7 +148,7 @@ DOORS = (
             "Say something, and hear the answer as events of AG-UI.",
             body=AgInput,
             example=_EXAMPLE,
-            answers={200: Answer("The events of the run.", media=MEDIA)},
+            answers={200: Answer("The events of the run.", StreamEvent, MEDIA)},
             refusals=(404, 409, 413, 415, 422, 429),
             tag="ag-ui",
         ),

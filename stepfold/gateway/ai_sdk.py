@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from starlette.responses import Response
 
 from stepfold.events.envelope import Entry
@@ -34,7 +34,7 @@ from stepfold.gateway.histories import (
 )
 from stepfold.gateway.problems import body_of
 from stepfold.gateway.query import check_query
-from stepfold.gateway.sending import BODY_BYTES_MAX, DONE, data, streamed
+from stepfold.gateway.sending import BODY_BYTES_MAX, DONE, StreamEvent, data, streamed
 from stepfold.gateway.streaming import MEDIA
 
 CHANNEL = "ai-sdk"
@@ -72,14 +72,14 @@ class UiBody(_Open):
     messages: Annotated[list[UiMessage], Field(max_length=MESSAGES_MAX)] = []
     message: UiMessage | None = None
     trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
-    thinking: bool = False
+    thinking: StrictBool = False
 
 
 async def chat(asked: Asked) -> Response:
     body = await body_of(asked.request, UiBody)
     history, own = ui_history(body)
     name = own_name(asked.who, CHANNEL, body.id)
-    id = message_id(own or secrets.token_hex(8), history.last)
+    id = message_id(own or secrets.token_hex(8), history.latest)
     if body.trigger == "regenerate-message":
         id = f"{id}.{secrets.token_hex(4)}"
     asks = Asks(asked.who.contact, "", CHANNEL, id, again=True, trace=asked.trace)
@@ -173,7 +173,7 @@ _EXAMPLE = {
         {"id": "m1", "role": "user", "parts": [{"type": "text", "text": "Can I get a refund?"}]}
     ],
 }
-_STREAM = Answer("The UI message stream, v1.", media=MEDIA)
+_STREAM = Answer("The UI message stream, v1.", StreamEvent, MEDIA)
 
 DOORS = (
     Door(

@@ -55,13 +55,16 @@ class Parameter(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """`shape` is a msgspec Struct, or None where `media` is no JSON of ours."""
+    """`shape` is a msgspec Struct, or None where `media` is no JSON of ours; `also` are other media
+    that the same answer comes in when it is asked for so.
+    """
 
     meaning: str
     shape: type[Struct] | None = None
     media: str = "application/json"
     example: Any = None
     headers: Mapping[str, str] = {}
+    also: tuple[str, ...] = ()
 
 
 class About(Struct, frozen=True):

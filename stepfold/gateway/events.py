@@ -49,7 +49,7 @@ DOORS = (
             " has an id; whoever comes back with the last one goes on right behind it.",
             parameters=(CONVERSATION, AFTER, UNTIL, LAST),
             answers={200: Answer("The stream.", media=MEDIA, example="id: 2\nevent: step\n…")},
-            refusals=(404, 422, 429),
+            refusals=(404,),
             tag=TAG,
         ),
         scopes=TALK,

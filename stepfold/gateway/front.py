@@ -45,6 +45,7 @@ process: of no customer, and so in no conversation.
 APPOINTED_S = 1.0
 """How long the appointed agent is believed to be the same."""
 AGENTS_MAX = 100
+RACES_MAX = 100
 STARTS_MAX = 100_000
 """How many conversations are remembered to be somebody's."""
 
@@ -289,9 +290,6 @@ class Front:
             if len(self._starts) > STARTS_MAX:
                 self._starts.popitem(last=False)
         return known
-
-
-RACES_MAX = 100
 
 
 async def _append(log: JetStreamLog, draft: Draft) -> Entry:

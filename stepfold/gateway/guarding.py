@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -18,6 +20,7 @@ from stepfold.gateway.front import Front, FrontRefused, Principal, refusing
 from stepfold.gateway.keys import Key, Keys
 from stepfold.gateway.limits import Limiting
 from stepfold.gateway.problems import request_id
+from stepfold.gateway.streaming import STILL
 from stepfold.gateway.visitors import Visitors
 
 BEARER = "bearer"
@@ -52,6 +55,7 @@ class Guard:
         if door.public:
             return NOBODY
         who, key, origin = await self._known(request)
+        request.scope[STILL] = partial(self._still, request)
         self._check_origin(request, key, origin)
         self.limits.admitted(who)
         if not who.may(*door.scopes):
@@ -66,6 +70,14 @@ class Guard:
             key = await self.keys.check(shown)
         return keys.principal(key) if key else None
 
+    async def _still(self, request: Request) -> bool:
+        """Would it be let in again? A log that is away turns nobody out."""
+        try:
+            await self._known(request)
+        except FrontRefused as error:
+            return error.status != HTTPStatus.UNAUTHORIZED
+        return True
+
     async def _known(self, request: Request) -> tuple[Principal, Key, str]:
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         shown = shown.strip()
@@ -78,7 +90,8 @@ class Guard:
                 key = await self.keys.check(shown)
                 found = (keys.principal(key), key, "") if key else None
         if found is None:
-            self.limits.refused(address_of(request))
+            if STILL not in request.scope:
+                self.limits.refused(address_of(request))
             why = "this key or token is unknown, expired or revoked: ask for another"
             raise FrontRefused(401, "Not signed in", why)
         return found

@@ -48,10 +48,13 @@ class Exchange(Struct, frozen=True):
 
 
 class History(Struct, frozen=True):
-    """What was said and answered before, and what is said now."""
+    """What was said and answered before, and what is said now: all that has no answer yet, of which
+    the `latest` are the last words.
+    """
 
     exchanges: tuple[Exchange, ...]
     last: str
+    latest: str
 
 
 class Asks(Struct, frozen=True):
@@ -79,15 +82,21 @@ def history_of(lines: Sequence[Line]) -> History:
         else:
             exchanges.append(Exchange(_said(block), line.text))
             block = []
-    if not any(line.who == "contact" for line in block):
+    said = [line.text for line in block if line.who == "contact"]
+    if not said:
         raise ValueError("the last message must be the user's")
-    return History(tuple(exchanges), _said(block))
+    return History(tuple(exchanges), _said(block), said[-1])
 
 
 def _said(block: Sequence[Line]) -> str:
     """The contact's words, after the notes of the application."""
     words = PAUSE.join(line.text for line in block if line.who == "contact")
     notes = [line.text for line in block if line.who == "application"]
+    return noted(notes, words)
+
+
+def noted(notes: Sequence[str], words: str) -> str:
+    """A contact's words with what the application adds to them."""
     if not notes:
         return words
     return f"Note of the application:\n\n{_quote(PAUSE.join(notes))}\n\nThe contact:\n\n{words}"
@@ -268,8 +277,9 @@ async def _say(front: Front, who: Principal, asks: Asks, place: Place) -> Entry:
 
 
 async def say_in(front: Front, who: Principal, asks: Asks, name: str, history: History) -> Entry:
-    """Say it in the conversation of this name: the log knows what was said before, and where there
-    is no such conversation yet its first message quotes it. FrontRefused (409) for another agent.
+    """Say the latest words in the conversation of this name: the log knows what was said before.
+    Where there is no such conversation yet its first message quotes it. FrontRefused (409) where it
+    is with another agent.
     """
     try:
         started = await front.check(who, name)
@@ -278,7 +288,7 @@ async def say_in(front: Front, who: Principal, asks: Asks, name: str, history: H
             raise
         return await _say(front, who, asks, _begin(name, history))
     refuse_other(started, asks.agent, name)
-    place = Place(name, history.last, 0)
+    place = Place(name, history.latest, 0)
     known = Asks(asks.contact or started.contact, "", asks.channel, asks.id, asks.again, asks.trace)
     return await _say(front, who, known, place)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from stepfold.gateway.doors import BODY_BYTES_MAX, Asked, Door
 from stepfold.gateway.front import CHAT, READ, FrontRefused, refusing
+from stepfold.gateway.streaming import STILL, STILL_S, Still
 from stepfold.gateway.web import gateway_of
 
 if TYPE_CHECKING:
@@ -80,8 +82,10 @@ class Spoken(Response):
             self._server, stateless=True, max_request_body_size=BODY_BYTES_MAX
         )
         try:
-            async with manager.run():
+            async with manager.run(), anyio.create_task_group() as tasks:
+                tasks.start_soon(_watch, scope.get(STILL), tasks.cancel_scope)
                 await manager.handle_request(scope, self._read(receive), self._sent(send))
+                tasks.cancel_scope.cancel()
         finally:
             self._closed()
 
@@ -104,6 +108,13 @@ class Spoken(Response):
             await send(message)
 
         return sent
+
+
+async def _watch(still: Still | None, scope: anyio.CancelScope) -> None:
+    """Cut it off when the key is not good any more."""
+    while still is None or await still():
+        await anyio.sleep(STILL_S)
+    scope.cancel()
 
 
 DOORS = (Door("POST", "/mcp", speak, scopes=(CHAT,)),)

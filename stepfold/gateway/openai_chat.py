@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from starlette.responses import JSONResponse, Response
 
 from stepfold.events.envelope import Entry
@@ -20,6 +20,7 @@ from stepfold.gateway.front import CHAT, READ, FrontRefused
 from stepfold.gateway.histories import Asks, History, Line, history_of, say, say_in
 from stepfold.gateway.openai_shared import (
     CHANNEL,
+    ERRORS,
     TOOLS,
     OpenAIRefused,
     Refused,
@@ -35,6 +36,7 @@ from stepfold.gateway.openai_shared import (
 )
 from stepfold.gateway.query import IDEMPOTENCY, id_of
 from stepfold.gateway.sending import BODY_BYTES_MAX, DONE, data, no_answer, streamed, whole
+from stepfold.gateway.streaming import MEDIA
 
 MESSAGES_MAX = 2_000
 REFUSED = {
@@ -97,7 +99,7 @@ class ChatMessage(_Open):
 
 
 class StreamOptions(_Open):
-    include_usage: bool | None = None
+    include_usage: StrictBool | None = None
 
 
 class ChatBody(_Open):
@@ -105,7 +107,7 @@ class ChatBody(_Open):
 
     model: Annotated[str, Field(min_length=1, max_length=128, description="An agent's name.")]
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MESSAGES_MAX)]
-    stream: bool | None = None
+    stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
     user: Annotated[str, Field(max_length=128, description="Who writes, by your name.")] | None = (
         None
@@ -141,8 +143,8 @@ async def complete(asked: Asked) -> Response:
         trace=asked.trace,
     )
     if not body.stream:
-        entry = await _say(asked, body, asks, history)
-        return _completion(entry, body, await whole(asked, entry))
+        entry, items = await whole(asked, lambda: _say(asked, body, asks, history))
+        return _completion(entry, body, items)
     usage = bool(body.stream_options and body.stream_options.include_usage)
     return await streamed(
         asked,
@@ -298,8 +300,7 @@ DOORS = (
             body=ChatBody,
             example=_EXAMPLE,
             parameters=(CONVERSATION, IDEMPOTENCY),
-            answers={200: Answer(_OBJECT)},
-            refusals=(400, 404, 409, 413, 415, 429, 502, 504),
+            answers={200: Answer(_OBJECT, also=(MEDIA,)), **ERRORS},
             tag=TAG,
         ),
         scopes=(CHAT,),
@@ -313,7 +314,7 @@ DOORS = (
         About(
             "listModels",
             "The agents, as OpenAI lists models.",
-            answers={200: Answer("All of them.")},
+            answers={200: Answer("All of them."), **ERRORS},
             tag=TAG,
         ),
         scopes=(CHAT, READ),
@@ -327,8 +328,7 @@ DOORS = (
             "showModel",
             "One agent, as OpenAI shows a model.",
             parameters=(Parameter("model", "path", {"type": "string"}, "The agent's name."),),
-            answers={200: Answer("It is there.")},
-            refusals=(404,),
+            answers={200: Answer("It is there."), **ERRORS},
             tag=TAG,
         ),
         scopes=(CHAT, READ),

@@ -15,7 +15,8 @@ from contextlib import aclosing
 from typing import Annotated, Literal
 
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec.structs import replace
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from starlette.responses import JSONResponse, Response
 
 from stepfold.events.envelope import Entry
@@ -38,6 +39,7 @@ from stepfold.gateway.histories import (
 from stepfold.gateway.openai_outputs import Head, Writing
 from stepfold.gateway.openai_shared import (
     CHANNEL,
+    ERRORS,
     TOOLS,
     OpenAIRefused,
     Refused,
@@ -49,6 +51,7 @@ from stepfold.gateway.openai_shared import (
 )
 from stepfold.gateway.query import IDEMPOTENCY, check_query, id_of
 from stepfold.gateway.sending import BODY_BYTES_MAX, data, no_answer, streamed, whole
+from stepfold.gateway.streaming import MEDIA
 
 ITEMS_MAX = 2_000
 _ID = re.compile(r"resp_([0-9]{1,18})_([A-Za-z0-9_=+@:~-]{1,128})")
@@ -117,9 +120,9 @@ class ResponsesBody(_Open):
     instructions: Annotated[str, Field(description="A note of the application.")] | None = None
     previous_response_id: str | None = None
     conversation: str | ConversationGiven | None = None
-    store: bool | None = None
-    stream: bool | None = None
-    background: bool | None = None
+    store: StrictBool | None = None
+    stream: StrictBool | None = None
+    background: StrictBool | None = None
     user: Annotated[str, Field(max_length=128, description="Who writes, by your name.")] | None = (
         None
     )
@@ -157,19 +160,23 @@ async def create(asked: Asked) -> Response:
     body = await given(asked.request, ResponsesBody)
     _check(body)
     if not body.stream:
-        entry = await _say(asked, body)
-        head = _head(entry, body)
-        if body.background:
-            return JSONResponse(Writing(head).response())
-        writing = Writing(head)
-        for item in (items := await whole(asked, entry)):
-            writing.take(item)
-        if isinstance(end := items[-1], Ended):
-            raise no_answer(end, entry.conversation)
-        return JSONResponse(writing.response())
+        return await _response(asked, body)
     return await streamed(
         asked, lambda: _say(asked, body), lambda entry: _events(asked, entry, body), _failed
     )
+
+
+async def _response(asked: Asked, body: ResponsesBody) -> Response:
+    """In the background as it is at once, else as it is in the end."""
+    if body.background:
+        return JSONResponse(Writing(_head(await _say(asked, body), body)).response())
+    entry, items = await whole(asked, lambda: _say(asked, body))
+    if isinstance(end := items[-1], Ended):
+        raise no_answer(end, entry.conversation)
+    writing = Writing(_head(entry, body))
+    for item in items:
+        writing.take(item)
+    return JSONResponse(writing.response())
 
 
 def _check(body: ResponsesBody) -> None:
@@ -239,7 +246,7 @@ async def _say_after(asked: Asked, asks: Asks, before: Said, history: History) -
     if number == len(log) - 1 or repeated:
         return await say_in(asked.front, asked.who, asks, before.conversation, history)
     past = tuple(Exchange(each.said, (each.answers or ("",))[0]) for each in log[: number + 1])
-    both = History((*past, *history.exchanges), history.last)
+    both = replace(history, exchanges=(*past, *history.exchanges))
     return await say_in(asked.front, asked.who, asks, new_name(asked.who, asks), both)
 
 
@@ -344,7 +351,8 @@ async def cancel(asked: Asked) -> Response:
 TAG = "openai"
 RESPONSE = Parameter("response", "path", {"type": "string"}, "The id of a response.")
 _EXAMPLE = {"model": "help-desk", "input": "What does the Team plan cost?"}
-_OBJECT = Answer("As OpenAI has it; with `stream` server-sent events of it.")
+_OBJECT = Answer("As OpenAI has it.")
+_MADE = Answer("As OpenAI has it; with `stream` its events.", also=(MEDIA,))
 
 DOORS = (
     Door(
@@ -358,8 +366,7 @@ DOORS = (
             body=ResponsesBody,
             example=_EXAMPLE,
             parameters=(IDEMPOTENCY,),
-            answers={200: _OBJECT},
-            refusals=(400, 404, 409, 413, 415, 429, 502, 504),
+            answers={200: _MADE, **ERRORS},
             tag=TAG,
         ),
         scopes=(CHAT,),
@@ -374,8 +381,7 @@ DOORS = (
             "showResponse",
             "A response as it is now.",
             parameters=(RESPONSE,),
-            answers={200: _OBJECT},
-            refusals=(400, 404),
+            answers={200: _OBJECT, **ERRORS},
             tag=TAG,
         ),
         scopes=(CHAT, READ),
@@ -389,8 +395,7 @@ DOORS = (
             "cancelResponse",
             "End the turn that makes a response.",
             parameters=(RESPONSE,),
-            answers={200: _OBJECT},
-            refusals=(400, 404, 409),
+            answers={200: _OBJECT, **ERRORS},
             tag=TAG,
         ),
         scopes=(CHAT,),

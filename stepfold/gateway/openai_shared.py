@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from stepfold.events.values import Usage
-from stepfold.gateway.doors import Asked, Json
+from stepfold.gateway.doors import Answer, Asked, Json
 from stepfold.gateway.front import FrontRefused
 from stepfold.gateway.placing import Placed, address, is_page
 from stepfold.gateway.problems import body_of, more_headers
@@ -28,6 +28,24 @@ _KINDS: Mapping[int, tuple[str, str]] = {
 _CODES = {"No such agent": "model_not_found", "No answer": "no_answer"}
 Body = TypeVar("Body", bound=BaseModel)
 Item = TypeVar("Item", bound=BaseModel)
+
+
+ERRORS: Mapping[int, Answer] = {
+    400: Answer("Something in it is wrong; `error.param` says where."),
+    401: Answer("No key was shown, or none that is good."),
+    403: Answer("The key is not for this, or the agent not for this channel."),
+    404: Answer("There is none of this name for this caller."),
+    408: Answer("The body came too slowly."),
+    409: Answer("Not as things stand now."),
+    413: Answer("The body is too large."),
+    415: Answer("The body is no JSON."),
+    429: Answer("Too often, or too much money."),
+    500: Answer("The gateway failed; its log knows the request's id."),
+    502: Answer("The turn ended without an answer; to ask again is to ask anew."),
+    503: Answer("The log is away, or this gateway ends: ask again."),
+    504: Answer("There is no answer yet."),
+}
+"""In OpenAI's shape, not as problem details."""
 
 
 class OpenAIRefused(FrontRefused):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from http import HTTPStatus
 
 import msgspec
 from pydantic import BaseModel
 
 from stepfold import __version__
 from stepfold.gateway.doors import About, Answer, Door, Json, Parameter
-from stepfold.gateway.problems import MEDIA, Problem
+from stepfold.gateway.problems import MEDIA, Problem, problem
 
 COMPONENTS = "#/components/schemas/{name}"
 MEANINGS: Mapping[int, str] = {
@@ -18,6 +18,7 @@ MEANINGS: Mapping[int, str] = {
     401: "No key was shown, or none that is good.",
     403: "The key or token is not for this, or not for this site.",
     404: "There is none of this name for this caller.",
+    408: "The body came too slowly.",
     405: "Not with this method.",
     409: "Not as things stand now.",
     413: "The body is too large.",
@@ -74,12 +75,14 @@ def _operation(door: Door, about: About) -> Json:
     refusals = {*about.refusals, *ALWAYS, *(SHOWN if door.scopes else ())}
     if about.parameters or about.body:
         refusals.add(422)
+    if about.body:
+        refusals |= {408, 413, 415}
     operation: Json = {
         "operationId": about.name,
         "summary": about.summary,
         "responses": {
-            **{str(status): _answer(each) for status, each in about.answers.items()},
-            **{str(status): _refusal(status) for status in sorted(refusals)},
+            **{str(status): _answer(status, each) for status, each in about.answers.items()},
+            **{str(status): _refusal(door, status) for status in sorted(refusals)},
         },
         "security": [{"key": []}] if door.scopes else [],
     }
@@ -109,7 +112,9 @@ def _parameter(parameter: Parameter) -> Json:
     }
 
 
-def _answer(answer: Answer) -> Json:
+def _answer(status: int, answer: Answer) -> Json:
+    if status == HTTPStatus.NO_CONTENT:
+        return {"description": answer.meaning}
     schema: Json = {"type": "string"}
     if answer.shape is not None:
         schema = {"$ref": COMPONENTS.format(name=answer.shape.__name__)}
@@ -118,7 +123,9 @@ def _answer(answer: Answer) -> Json:
     content: Json = {"schema": schema}
     if answer.example is not None:
         content["example"] = answer.example
-    told: Json = {"description": answer.meaning, "content": {answer.media: content}}
+    contents = {answer.media: content}
+    contents |= {media: {"schema": {"type": "string"}} for media in answer.also}
+    told: Json = {"description": answer.meaning, "content": contents}
     if answer.headers:
         told["headers"] = {
             name: {"description": meaning, "schema": {"type": "string"}}
@@ -127,6 +134,8 @@ def _answer(answer: Answer) -> Json:
     return told
 
 
-def _refusal(status: int) -> Json:
-    content: dict[str, Any] = {"schema": {"$ref": COMPONENTS.format(name="Problem")}}
-    return {"description": MEANINGS[status], "content": {MEDIA: content}}
+def _refusal(door: Door, status: int) -> Json:
+    content: dict[str, Json] = {MEDIA: {"schema": {"$ref": COMPONENTS.format(name="Problem")}}}
+    if door.told is not problem:  # in the form of somebody else's API
+        content["application/json"] = {"schema": {"type": "object"}}
+    return {"description": MEANINGS[status], "content": content}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -22,6 +23,8 @@ MISTAKES_MAX = 10
 REQUEST = "stepfold.request"
 """A scope's id of its request."""
 JSON = "application/json"
+BODY_S = 30.0
+"""How long a body may take: else who sends one byte a minute keeps a connection for ever."""
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -77,7 +80,12 @@ async def body_of(request: Request, shape: type[Body]) -> Body:
     if media != JSON and not media.endswith("+json"):
         why = f"the body is {media}: send {JSON}"
         raise FrontRefused(415, "Unsupported media type", why)
-    raw = await request.body()
+    try:
+        async with asyncio.timeout(BODY_S):
+            raw = await request.body()
+    except TimeoutError:
+        why = f"the body did not come within {BODY_S:g} s"
+        raise FrontRefused(408, "Too slow", why) from None
     try:
         return shape.model_validate_json(raw or b"{}")
     except ValidationError as error:

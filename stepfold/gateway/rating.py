@@ -52,7 +52,7 @@ _RATE = Door(
         example={"turn": 1, "rating": "good", "comment": "That was it."},
         parameters=(CONVERSATION, IDEMPOTENCY),
         answers={201: Answer("It is in the log.", Recorded)},
-        refusals=(404, 409, 413, 415, 422),
+        refusals=(404, 409),
         tag="conversations",
     ),
     scopes=(CHAT, VISITOR),

@@ -8,13 +8,23 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 
 import msgspec
+from msgspec import Struct
 from starlette.responses import Response
 
 from stepfold.events.envelope import Entry
 from stepfold.gateway.answers import Ended, Given, Item, answered
 from stepfold.gateway.doors import Asked, Json
 from stepfold.gateway.front import FrontRefused
-from stepfold.gateway.streaming import MEDIA, PULSE, PULSE_S, Stream, pulsed
+from stepfold.gateway.streaming import (
+    MEDIA,
+    PULSE,
+    PULSE_S,
+    STILL,
+    STILL_S,
+    Still,
+    Stream,
+    pulsed,
+)
 from stepfold.gateway.web import gateway_of
 
 WAIT_S = 600.0
@@ -25,6 +35,14 @@ DONE = "data: [DONE]\n\n"
 NO_RETRY = {"X-Should-Retry": "false"}
 """The openai clients ask again by themselves where this does not stand."""
 log = logging.getLogger("stepfold.gateway")
+
+
+class StreamEvent(Struct, frozen=True, omit_defaults=True):
+    """A server-sent event; `data` is JSON as the protocol has it, or `[DONE]`."""
+
+    data: str
+    event: str = "message"
+
 
 Body = Callable[[Entry], AsyncGenerator[str, None]]
 Failed = Callable[[FrontRefused], str]
@@ -100,22 +118,34 @@ def _ends() -> FrontRefused:
     return FrontRefused(503, "Gateway ends", "this gateway ends: ask again, another one answers")
 
 
-async def whole(asked: Asked, entry: Entry, *, wait_s: float = WAIT_S) -> list[Item]:
-    """All items of the answer; the last is its end. FrontRefused (504, 503) where none comes."""
-    gateway = gateway_of(asked.request)
-    closed = gateway.guard.limits.open(asked.who)
-    until, found = time.monotonic() + wait_s, list[Item]()
-    items = answered(asked.front, asked.who, entry, live=False)
+async def whole(
+    asked: Asked, say: Callable[[], Awaitable[Entry]], *, wait_s: float = WAIT_S
+) -> tuple[Entry, list[Item]]:
+    """Say it, and wait for all items of the answer; the last is its end. FrontRefused (504, 503)
+    where none comes.
+    """
+    closed = gateway_of(asked.request).guard.limits.open(asked.who)
     try:
-        async with aclosing(pulsed(items, gateway.closing, pulse_s=min(wait_s, 1.0))) as told:
-            async for each in told:
-                if each is not None:
-                    found.append(each)
-                if each is None and time.monotonic() > until:
-                    why = f"it is still worked on after {wait_s:g} s; see {entry.conversation!r}"
-                    raise FrontRefused(504, "No answer yet", why)
+        entry = await say()
+        return entry, await _whole(asked, entry, wait_s)
     finally:
         closed()
+
+
+async def _whole(asked: Asked, entry: Entry, wait_s: float) -> list[Item]:
+    closing = gateway_of(asked.request).closing
+    still: Still | None = asked.request.scope.get(STILL)
+    until, found = time.monotonic() + wait_s, list[Item]()
+    items = answered(asked.front, asked.who, entry, live=False)
+    async with aclosing(pulsed(items, closing, pulse_s=min(wait_s, STILL_S))) as told:
+        async for each in told:
+            if each is not None:
+                found.append(each)
+            elif time.monotonic() > until:
+                why = f"it is still worked on after {wait_s:g} s; see {entry.conversation!r}"
+                raise FrontRefused(504, "No answer yet", why)
+            elif still is not None and not await still():
+                raise FrontRefused(401, "Not signed in", "the key is not good any more")
     if not found or not isinstance(found[-1], Given | Ended):
         raise _ends()
     return found

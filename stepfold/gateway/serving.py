@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -35,11 +35,20 @@ STOP_S = 5
 """How long requests in hand may take when it ends."""
 
 
+Mounts = Callable[[Front, Guard], Sequence[BaseRoute]]
+
+
+def no_mounts(front: Front, guard: Guard) -> Sequence[BaseRoute]:
+    return ()
+
+
 class Made(Struct, frozen=True):
-    """What a gateway may have beside what ships. `numbers` renders those of the log."""
+    """What a gateway is made with. `mounts` are routes that look after their own rights; `numbers`
+    renders those of the log.
+    """
 
     doors: tuple[Door, ...] = DOORS
-    mounts: tuple[BaseRoute, ...] = ()
+    mounts: Mounts = no_mounts
     limits: Limits = Limits()
     numbers: Render | None = None
 
@@ -59,7 +68,8 @@ def gateway_on(
     front = Front(found, knowledge)
     visitors = _visitors(here.folder, environment, make=not here.nats_url)
     guard = Guard(front, keys_of(found), visitors, Limiting(made.limits))
-    return Gateway(front, guard, made.doors, mounts=made.mounts, numbers=made.numbers)
+    mounts = made.mounts(front, guard)
+    return Gateway(front, guard, made.doors, mounts=mounts, numbers=made.numbers)
 
 
 def _visitors(folder: Path, environment: Mapping[str, str], *, make: bool) -> Visitors | None:

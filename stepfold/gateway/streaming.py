@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import TypeVar
 
@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Struct
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
+
+from stepfold.gateway.front import FrontRefused
 
 PULSE_S = 15.0
 """Proxies close what is silent for longer, most of them after 30 or 60 s."""
@@ -70,15 +72,27 @@ async def frames(
 ) -> AsyncGenerator[str, None]:
     """What goes over the wire."""
     yield HELLO
-    async with aclosing(pulsed(items, closing, pulse_s=pulse_s)) as told:
-        async for each in told:
-            yield PULSE if each is None else each.encode()
+    try:
+        async with aclosing(pulsed(items, closing, pulse_s=pulse_s)) as told:
+            async for each in told:
+                yield PULSE if each is None else each.encode()
+    except FrontRefused as error:
+        yield f": {error.title.lower()}; come back with Last-Event-ID\n\n"
     if closing.is_set():
         yield GOODBYE
 
 
+STILL = "stepfold.still"
+"""A scope's way to ask whether whoever was let in may still be here."""
+Still = Callable[[], Awaitable[bool]]
+STILL_S = 1.0
+"""How often an open stream asks."""
+
+
 class Stream(StreamingResponse):
-    """A body that comes in pieces; `closed` is called once, however it ends."""
+    """A body that comes in pieces; `closed` is called once, however it ends. It is cut off when the
+    key or token that opened it is not good any more.
+    """
 
     def __init__(
         self, body: AsyncGenerator[str, None], closed: Callable[[], None], *, media: str = MEDIA
@@ -89,8 +103,21 @@ class Stream(StreamingResponse):
         self._closed = closed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        telling = asyncio.ensure_future(super().__call__(scope, receive, send))
+        watching = asyncio.ensure_future(_until_not(scope.get(STILL)))
         try:
-            await super().__call__(scope, receive, send)
+            await asyncio.wait((telling, watching), return_when=asyncio.FIRST_COMPLETED)
+            if telling.done():
+                telling.result()
         finally:
+            for each in (telling, watching):
+                each.cancel()
+            await asyncio.gather(telling, watching, return_exceptions=True)
             self._closed()
             await self._body.aclose()
+
+
+async def _until_not(still: Still | None) -> None:
+    """Returns when they may not be here any more."""
+    while still is None or await still():
+        await asyncio.sleep(STILL_S)

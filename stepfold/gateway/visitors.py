@@ -39,11 +39,13 @@ class Claims(Struct, frozen=True, omit_defaults=True):
 
 
 class Visitors:
+    """`keys` are what every gateway of the log has."""
+
     def __init__(self, keys: Keys) -> None:
-        self._keys = keys
+        self.keys = keys
 
     def token(self, claims: Claims) -> str:
-        sealed = self._keys.seal(PLACE, msgspec.json.encode(claims))
+        sealed = self.keys.seal(PLACE, msgspec.json.encode(claims))
         return PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def claims(self, shown: str, now: datetime) -> Claims | None:
@@ -52,7 +54,7 @@ class Visitors:
             return None
         try:
             sealed = base64.urlsafe_b64decode(shown[len(PREFIX) :] + "==")
-            claims = msgspec.json.decode(self._keys.open(PLACE, sealed), type=Claims)
+            claims = msgspec.json.decode(self.keys.open(PLACE, sealed), type=Claims)
         except (ValueError, binascii.Error, VaultError):
             return None
         return claims if now.timestamp() < claims.expires else None

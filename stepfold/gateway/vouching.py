@@ -47,7 +47,6 @@ DOORS = (
             body=Vouch,
             example={"contact": "ada", "origin": "https://shop.example", "lasts_s": 3600},
             answers={201: Answer("The token.", Token)},
-            refusals=(413, 415, 422, 503),
             tag="visitors",
         ),
         scopes=(CHAT,),

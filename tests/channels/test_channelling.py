@@ -1,4 +1,4 @@
-"""`stepfold serve --http` opens the doors of the channels that have a file; wrong ones are refused."""
+"""`stepfold serve --http` opens the doors of the channels that have a file."""
 
 from __future__ import annotations
 

@@ -58,6 +58,12 @@
       if (search.select) search.select();
     } else if (event.key === "?") document.getElementById("keys").showModal();
   });
+  const nav = document.querySelector(".side nav");
+  const here = nav && nav.querySelector("[aria-current]");
+  if (here) {
+    const [shown, whole] = [here.getBoundingClientRect(), nav.getBoundingClientRect()];
+    nav.scrollLeft += shown.left - whole.left - (whole.width - shown.width) / 2;
+  }
   window.addEventListener("hashchange", openTarget);
   openTarget();
 })();

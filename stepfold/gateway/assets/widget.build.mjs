@@ -24,8 +24,8 @@ function squeeze(css) {
 }
 
 const [command, ...rest] = (process.env.TERSER || "npx --yes terser@5").split(" ");
-const options = ["--ecma", "2020", "--compress", "passes=3,unsafe_arrows=true", "--mangle"];
-const mangled = ["--mangle-props", "regex=/^_/", "--format", "ascii_only=false"];
+const options = ["--ecma", "2020", "--compress", "passes=3,unsafe_arrows=true,unsafe=true,unsafe_methods=true,keep_fargs=false,hoist_vars=false,sequences=true", "--mangle"];
+const mangled = ["--mangle-props", "regex=/^(sent|fault|steps|cites|hand|spoken|over|how|want|rest|items|leave)$/", "--format", "ascii_only=false"];
 const small = execFileSync(command, [...rest, ...options, ...mangled], { input: squeezed });
 
-writeFileSync(here("widget.js"), `/* stepfold widget ${version}, Apache-2.0 */\n${small}`);
+writeFileSync(here("widget.js"), `/* stepfold ${version} */\n${small}`);

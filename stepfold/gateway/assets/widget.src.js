@@ -47,7 +47,7 @@
     "approval.granted": "{} is approved",
     "approval.denied": "{} is not approved",
     "approval.expired": "{} was not approved in time",
-    "turn.abandoned": "This answer failed.",
+    "turn.abandoned": "This answer failed. Please ask again.",
     "turn.cancelled": "Stopped.",
     "conversation.stopped": "This conversation has ended.",
   };
@@ -64,63 +64,58 @@
       --muted: color-mix(in srgb, var(--text) 70%, var(--surface));
       --line: color-mix(in srgb, var(--text) 15%, var(--surface));
       --soft: color-mix(in srgb, var(--text) 7%, var(--surface));
-      --radius: 16px;
-      --width: 400px;
-      --height: 640px;
       position: fixed;
       inset-block-end: 20px;
       inset-inline-end: 20px;
       z-index: 9999;
       color-scheme: light dark;
-      font: 15px/1.5 system-ui, sans-serif;
+      font: 15px/1.5 system-ui;
       color: var(--text);
     }
-    :host([inline]) { position: static; --width: 100%; }
+    :host([inline]) { position: static; }
+    :host([inline]) .panel { width: auto; }
     [hidden] { display: none !important; }
     * { box-sizing: border-box; margin: 0; padding: 0; overflow-wrap: anywhere; }
     button, textarea { font: inherit; color: inherit; background: none; border: 0; padding: 6px; }
     button { min-width: 36px; border-radius: 99px; cursor: pointer; }
-    button:hover, [aria-pressed="true"], code { background: var(--soft); }
-    :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-    a, b, [aria-pressed="true"] { color: var(--accent); }
-    .open, .send, .you p { background: var(--accent) !important; color: var(--on-accent); }
+    [aria-pressed=true], code { background: var(--soft); }
+    a, b, [aria-pressed=true] { color: var(--accent); }
+    .open, .send, .you p { background: var(--accent); color: var(--on-accent); }
     .open { padding: 12px 20px; }
-    .new { outline: 4px solid #e5484d; }
-    .panel, dialog { background: var(--surface); color: inherit; border: 1px solid var(--line); border-radius: var(--radius); box-shadow: 0 9px 40px #0003; }
-    .panel { display: flex; overflow: hidden; width: min(var(--width), 100vw - 40px); height: min(var(--height), 100dvh - 40px); }
+    .panel, dialog { background: var(--surface); color: inherit; border: 1px solid var(--line); border-radius: 16px; box-shadow: 0 9px 40px #0003; }
+    .panel { display: flex; overflow: hidden; width: 400px; height: min(640px, 100dvh - 40px); }
     .panel, .log, .agent, ul { display: flex; flex-direction: column; gap: 6px; }
-    .head, .row, form { display: flex; gap: 6px; }
+    .head, .row, form { display: flex; gap: 6px; align-items: center; }
     .head { padding: 10px 18px; border-block-end: 1px solid var(--line); }
-    h2 { flex: 1; font-size: 17px; line-height: 32px; }
-    .log { flex: 1; overflow-y: auto; overscroll-behavior: contain; padding: 18px; gap: 14px; outline-offset: -3px; }
+    h2 { flex: 1; font-size: 17px; }
+    .log { flex: 1; overflow-y: auto; padding: 18px; gap: 14px; outline-offset: -5px; }
     p { white-space: pre-wrap; }
     .you { align-self: end; max-width: 85%; }
     .you p { padding: 8px 14px; border-radius: 16px; }
     small, li { font-size: 13px; color: var(--muted); list-style: none; }
-    li::before { content: ""; display: inline-block; width: 12px; height: 12px; margin-inline-end: 8px; line-height: 1; }
+    li::before { content: "…"; display: inline-block; width: 20px; }
     .ok::before { content: "✓"; }
     .bad::before { content: "✕"; }
-    .run::before { border: 2px solid var(--line); border-block-start-color: var(--accent); border-radius: 99px; vertical-align: -1px; animation: 1s linear infinite run; }
-    @keyframes run { to { rotate: 1turn; } }
+    .run { animation: 1s infinite alternate run; }
+    @keyframes run { to { opacity: 0.5; } }
     .fault { color: light-dark(#b3261e, #ffb4ab); }
     sup { line-height: 0; }
     sup button { min-width: 24px; margin-block: -9px; }
     .row { flex-wrap: wrap; }
     .row button { padding: 2px 10px; border: 1px solid var(--line); font-size: 13px; }
     .note { padding: 0 18px; }
-    form { align-items: end; margin: 12px; padding: 5px; border: 1px solid var(--muted); border-radius: 24px; }
-    form:focus-within { outline: 2px solid var(--accent); }
-    textarea { flex: 1; min-width: 0; resize: none; max-height: 140px; field-sizing: content; outline: 0; }
+    form { margin: 12px; padding: 5px; border: 1px solid var(--muted); border-radius: 24px; }
+    textarea { flex: 1; resize: none; max-height: 140px; field-sizing: content; border-radius: 20px; }
     dialog { margin: auto; width: min(440px, 90vw); padding-block-end: 18px; }
     dialog > * { margin: 0 18px 12px; }
     dialog p, .hand { border-inline-start: 3px solid var(--accent); padding-inline: 14px; }
     dialog .head { margin: 0; border: 0; }
-    .spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+    .spoken { position: absolute; height: 1px; overflow: hidden; clip-path: inset(50%); }
     @media (max-width: 480px) {
       :host(:not([inline])) .panel { position: fixed; inset: 0; width: auto; height: auto; border-radius: 0; }
       textarea { font-size: 16px; }
     }
-    @media (prefers-reduced-motion) { * { animation: none !important; } }
+    @media (prefers-reduced-motion) { .run { animation: none; } }
   `;
 
   function css(parts) {
@@ -188,11 +183,11 @@
           state.want = (await post(`/${state.conversation}/messages`, { text: item.text }, item.id)).position;
           item.sent = 1;
         } catch ({ status }) {
-          item.fault = "unsent";
-          if (status == 401) notes.textContent = words.out;
+          item.fault = status == 401 ? "out" : "unsent";
           if (status == 404) state.conversation = state.id = state.last = "";
         }
         draw(item);
+        save();
       }
       flushing = 0;
       hear();
@@ -203,7 +198,7 @@
       const here = (hearing = new AbortController());
       while (here == hearing) {
         try {
-          const answer = await request(`/${state.conversation}/events?until=rest`, 0, state.last && { "Last-Event-ID": state.last }, here.signal);
+          const answer = await request(`/${state.conversation}/events?until=rest`, null, state.last && { "Last-Event-ID": state.last }, here.signal);
           const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
           for (let rest = "", chunk; !(chunk = await reader.read()).done; ) {
             const frames = (rest + chunk.value).split("\n\n");
@@ -225,7 +220,7 @@
 
     /** One event of the stream. */
     function take(frame) {
-      const [, id, event, json] = /^(?:id: (.*)\n)?event: (.*)\ndata: (.*)/.exec(frame) || [];
+      const [, id, event, json] = /id: (.*)\nevent: (.*)\ndata: (.*)/.exec(frame) || [];
       if (!event) return;
       const data = JSON.parse(json);
       if (event == "step") step(data.kind, data.event);
@@ -234,21 +229,24 @@
         if (data.standing == "stopped") notes.textContent = words["conversation.stopped"];
       } else heard(data);
       state.last = id;
-      host.dispatchEvent(new CustomEvent("stepfold-" + event, { detail: data }));
     }
 
     /** Words; without text, that those of this call are taken back. */
-    function heard({ turn, call, text }) {
+    function heard({ turn, call, text = "" }) {
       const item = answer(turn, call);
-      if (item.text && call != item.call) {
-        item.steps.push({ text: item.text });
-        item.text = "";
-      }
-      if (!item.text || !text) item.spoken = 0;
+      if (!text) item.text = "";
+      if (!text || call != item.call) aside(item);
       item.call = call;
-      item.text = text ? item.text + text : "";
+      item.text += text;
       speak(item, /^[^]*[.!?。！？\n]\s/);
       draw(item);
+    }
+
+    /** What was said before tools were asked is no part of the answer. */
+    function aside(item) {
+      if (item.text) item.steps.push({ text: item.text });
+      item.text = "";
+      item.spoken = 0;
     }
 
     /** The answer of a turn. Who takes back the words of a call may not know its turn. */
@@ -256,7 +254,7 @@
       return state.items.find((item) => (turn ? item.turn == turn : item.call == call)) || add({ turn, text: "", steps: [] });
     }
 
-    function step(kind, { turn, call, name, text, message, citations, outcome, rating }) {
+    function step(kind, { turn, call, name, text, message, citations, outcome }) {
       if (kind == "message.received") {
         const said = state.items.find((each) => each.id == message) || add({ id: message, text });
         said.sent = 1;
@@ -274,22 +272,23 @@
       } else if (/abandoned|cancelled/.test(kind)) finish(item, words[(item.fault = kind)]);
       else if (call && words[kind]) {
         let work = item.steps.find((each) => each.call == call);
-        if (!work) item.steps.push((work = { call }));
+        if (!work) {
+          aside(item);
+          item.steps.push((work = { call }));
+        }
         work.name = name || work.name || "";
         work.text = words[kind].replace("{}", work.name.replace(/_/g, " "));
         work.how = /requested/.test(kind) ? "run" : /returned|granted/.test(kind) ? "ok" : "bad";
         if (work.how != "ok") say(work.text);
       }
-      item.rating = rating || item.rating;
       draw(item);
     }
 
     function finish(item, said) {
-      item.done = 1;
+      item.over = 1;
       item.steps = item.steps.filter((each) => each.how != "run");
       speak(item, /^[^]+/);
       say(said);
-      launcher.classList.toggle("new", panel.hidden);
     }
 
     // -- what is kept -----------------------------------------------------------------------------
@@ -319,7 +318,7 @@
 
     function say(text) {
       const said = make("p", 0, text);
-      if (text && !panel.hidden) spoken.append(said);
+      if (text) spoken.append(said);
       setTimeout(() => said.remove(), SPOKEN_MS);
     }
 
@@ -344,24 +343,23 @@
     }
 
     function drawn(item) {
-      const { turn, done, steps = [], text, cites, hand, fault } = item;
+      const { turn, over, steps = [], text, cites, hand, fault } = item;
       const who = turn ? "agent" : "you";
       const again = () => {
         field.focus();
-        if (turn) return ask(state.items.findLast((each) => each.id).text);
         item.fault = 0;
         draw(item);
         flush();
       };
       const shown = [...steps];
-      if (turn && !done && !text && !steps.some((each) => each.how == "run")) shown.push({ text: words.thinking, how: "run" });
+      if (turn && !over && !text && !steps.some((each) => each.how == "run")) shown.push({ text: words.thinking, how: "run" });
       return make(
         "div." + who,
         { role: "group", ariaLabel: words[who] },
         shown[0] && make("ul", 0, ...shown.map((each) => make("li." + each.how, { dir: "auto" }, each.text))),
         hand && make("b.hand", 0, hand),
         text && make("p", { dir: "auto" }, ...rich(text, cites)),
-        fault && make("small.fault", 0, words[fault], fault != "turn.cancelled" && make("button", { onclick: again }, make("u", 0, words.retry))),
+        fault && make("small.fault", 0, words[fault], !turn && make("button", { onclick: again }, make("u", 0, words.retry))),
         cites?.[0] && make("div.row", 0, ...cites.map((cite, n) => source(cite, n, 1))),
         cites && option("feedback") != "off" && rated(item),
       );
@@ -381,14 +379,14 @@
      * the words that they stand for. */
     function rich(text, cites = []) {
       cites.forEach(({ quote }, n) => (text = text.replace(quote, `$&\0${n}\0`)));
-      return text.split(/(\0\d+\0|\*\*.+?\*\*|`[^`\n]+`|\[[^\]\n]+\]\(https?:[^\s)]+\)|https?:\/\/[^\s<>"*)]+[\w/])/).map((part, n) => {
-        if (n % 2 == 0) return part.replace(/^[-*] /gm, "• ");
+      return text.split(/(\0\d+\0|\*\*.+?\*\*|`.+?`|\[.+?\]\(https?:\S+?\)|https?:[^\s)]+[\w/])/).map((part, n) => {
+        if (n % 2 == 0) return part;
         const inside = part.slice(1, -1);
         if (part < " ") return make("sup", 0, source(cites[inside], +inside));
         if (part[0] == "*") return make("strong", 0, inside.slice(1, -1));
         if (part[0] == "`") return make("code", 0, inside);
-        const [name, url = name] = part[0] == "[" ? inside.split("](") : [part];
-        return anchor(url, name);
+        const [name, url] = inside.split("](");
+        return url ? anchor(url, name) : anchor(part, part);
       });
     }
 
@@ -411,7 +409,7 @@
     // -- what people do ---------------------------------------------------------------------------
 
     function open(quietly) {
-      launcher.hidden = state.open = !(panel.hidden = false);
+      panel.hidden = !(launcher.hidden = state.open = 1);
       log.scrollTop = 1e9;
       if (quietly != true) field.focus();
       flush();
@@ -420,7 +418,7 @@
 
     function close() {
       if (inline) return;
-      launcher.hidden = state.open = !(panel.hidden = true);
+      panel.hidden = !(launcher.hidden = state.open = 0);
       launcher.focus();
       save();
     }
@@ -468,7 +466,7 @@
     });
     const panel = make(
       "section.panel",
-      { role: inline ? "region" : "dialog", ariaLabel: words.title, hidden: true, onkeydown: (event) => event.key == "Escape" && close() },
+      { role: "region", ariaLabel: words.title, hidden: true, onkeydown: (event) => event.key == "Escape" && close() },
       make("div.head", 0, make("h2", { dir: "auto" }, words.title), button("fresh", () => field.focus(clear())), !inline && button("close", close)),
       log,
       notes,

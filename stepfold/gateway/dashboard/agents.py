@@ -66,5 +66,4 @@ async def version(visit: Visit) -> Response:
 
 
 async def _searched(visit: Visit) -> int:
-    (row,) = await visit.rows("position")
-    return max(int(row["position"]) - SEARCHED_STEPS, 0)
+    return max(await visit.seen() - SEARCHED_STEPS, 0)

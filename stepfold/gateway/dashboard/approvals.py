@@ -24,10 +24,12 @@ async def look(visit: Visit) -> Response:
     tables: dict[str, dict[str, object]] = {"approvals_waiting": {}, "approvals_decided": {}}
     if found := await exported(visit, tables):
         return found
+    seen = await visit.seen()
     waiting, decided = await asyncio.gather(
         table(visit, "approvals_waiting"), table(visit, "approvals_decided", rows=DECIDED_SHOWN)
     )
     values = {
+        "seen": seen,
         "waiting": _told(waiting),
         "decided": _told(decided),
         "done": DONE.get(visit.asked("done"), ""),

@@ -24,12 +24,14 @@ async def look(visit: Visit) -> Response:
         return await _export(visit)
     if visit.part == "list":
         return visit.page("conversations_list.html", **await _list(visit))
+    seen = await visit.seen()
     names, told = await asyncio.gather(visit.rows("names", rows=NAMES_MAX), _list(visit))
     return visit.page(
         "conversations.html",
         agents=[row["name"] for row in names if row["what"] == "agent"],
         customers=[row["name"] for row in names if row["what"] == "customer"],
         statuses=STATUS,
+        seen=seen,
         **told,
     )
 
@@ -61,8 +63,7 @@ async def _conditions(visit: Visit) -> dict[str, object]:
     digest = visit.asked("version")
     searched = 0
     if text or digest:
-        (row,) = await visit.rows("position")
-        searched = max(int(row["position"]) - SEARCHED_STEPS, 0)
+        searched = max(await visit.seen() - SEARCHED_STEPS, 0)
     return {
         "status": status if status in STATUS else None,
         "agent": visit.asked("agent") or None,

@@ -17,36 +17,38 @@ Column = tuple[str, str, str]
 CALLS, COST = ("calls", "Calls", "number"), ("cost_usd", "Cost", "money")
 TOKENS = (("input_tokens", "Tokens in", "number"), ("output_tokens", "Tokens out", "number"))
 TABLES: tuple[tuple[str, str, tuple[Column, ...]], ...] = (
-    ("cost_by_day", "By day", (("day", "Day", "day"), *TOKENS, COST)),
+    ("cost_by_day", "By day", (("day", "Day", "day"), COST, *TOKENS)),
     (
         "cost_by_model",
         "By model",
         (
             ("model", "Model", "text"),
-            ("provider", "Provider", "text"),
+            COST,
             CALLS,
             ("failed", "Failed", "number"),
             *TOKENS,
-            COST,
+            ("provider", "Provider", "text"),
         ),
     ),
-    ("cost_by_customer", "By customer", (("customer", "Customer", "customer"), CALLS, COST)),
+    ("cost_by_customer", "By customer", (("customer", "Customer", "customer"), COST, CALLS)),
     (
         "cost_by_agent",
         "By agent",
-        (("agent", "Agent", "text"), ("conversations", "Conversations", "number"), CALLS, COST),
+        (("agent", "Agent", "text"), COST, CALLS, ("conversations", "Conversations", "number")),
     ),
     (
         "cost_by_task",
         "By task and route",
-        (("task", "Task", "text"), ("route", "Route", "text"), CALLS, COST),
+        (("task", "Task", "text"), ("route", "Route", "text"), COST, CALLS),
     ),
     (
         "cost_by_conversation",
         "Dearest conversations",
-        (("conversation", "Conversation", "conversation"), CALLS, COST),
+        (("conversation", "Conversation", "conversation"), COST, CALLS),
     ),
 )
+"""What it costs stands next to what costs it: a phone shows the first columns."""
+
 SHOWN, DAYS_SHOWN = 15, 1_000
 
 

@@ -6,14 +6,14 @@ import asyncio
 import html
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from starlette.responses import Response, StreamingResponse
 
 from stepfold.events.envelope import Entry
 from stepfold.events.event import Reasoned, ReasonFailed
 from stepfold.gateway.dashboard.page import HEADERS, Visit
-from stepfold.gateway.front import refusing
+from stepfold.gateway.front import FrontRefused
 from stepfold.gateway.streaming import GOODBYE, HELLO, MEDIA, PULSE, PULSE_S, pulsed
 from stepfold.streams.listening import TakenBack, Words
 
@@ -21,37 +21,38 @@ LOOK_S = 1.0
 """How often a page is told at most that there is something new."""
 WORDS_S = 0.15
 """How often words that are being said are shown."""
+POSITION_DIGITS = 19
 SAID_CHARS = 4_000
 """The last words that are shown while they are said."""
 
 
 async def changes(visit: Visit) -> Response:
-    """`changed`, whenever the log has grown since."""
-    seen = visit.request.headers.get("last-event-id", "")
-    body = _frames(visit, _changes(visit, int(seen) if seen.isdecimal() else 0), LOOK_S)
+    """`changed`, whenever the views have read more of the log than the page has `seen`."""
+    seen = visit.request.headers.get("last-event-id", "") or visit.asked("seen")
+    body = _frames(visit, _changes(visit, _position(seen)), LOOK_S)
     return _stream(body)
 
 
 async def _changes(visit: Visit, seen: int) -> AsyncGenerator[str, None]:
-    log = visit.front.found.log
-    with refusing():
-        last = seen or await log.last()
     while True:
-        with refusing():
-            now = await log.last()
-        if now != last:
-            last = now
-            yield f"id: {now}\nevent: changed\ndata: {now}\n\n"
+        with suppress(FrontRefused):  # the views are away; the page says so when it asks them
+            if (now := await visit.seen()) != seen:
+                seen = now
+                yield f"id: {now}\nevent: changed\ndata: {now}\n\n"
         await asyncio.sleep(LOOK_S)
+
+
+def _position(text: str) -> int:
+    """0, the beginning, for what is none."""
+    return int(text) if text.isdecimal() and len(text) < POSITION_DIGITS else 0
 
 
 async def conversation(visit: Visit) -> Response:
     """`step` for each one that is new, and in between what the model is saying."""
     who, name = visit.acting(visit.named("customer")), visit.named("conversation")
     seen = visit.request.headers.get("last-event-id", "") or visit.asked("after")
-    after = int(seen) if seen.isdecimal() and len(seen) < 19 else 0  # noqa: PLR2004
     await visit.front.check(who, name)
-    happenings = visit.front.happenings(who, name, after=after)
+    happenings = visit.front.happenings(who, name, after=_position(seen))
     return _stream(_told(visit, _heard(happenings)))
 
 

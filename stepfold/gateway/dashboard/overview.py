@@ -49,6 +49,7 @@ class Lag(Struct, frozen=True):
 
 
 async def look(visit: Visit) -> Response:
+    seen = await visit.seen()
     since, week = PERIODS["today"].since(visit.now), PERIODS["week"].since(visit.now)
     (states,), waiting, failures, days, times, latest = await asyncio.gather(
         visit.rows("now"),
@@ -63,6 +64,7 @@ async def look(visit: Visit) -> Response:
         budgets = await standings(visit.front.found, visit.customer, visit.now)
     needs = needed(states, waiting, failures)
     values = {
+        "seen": seen,
         "states": states,
         "waiting": waiting,
         "shown_max": SHOWN_MAX,
@@ -84,14 +86,14 @@ async def look(visit: Visit) -> Response:
 
 async def lagging(visit: Visit) -> Lag:
     """What waits for workers is of all customers: only an operator is told."""
-    (row,) = await visit.rows("position")
+    seen = await visit.seen()
     with refusing():
         last = await visit.front.found.log.last()
         lanes = None
         if visit.session.operator:
             found = await standing(visit.front.found.client, STEPS)
             lanes = {name: waiting for name, (waiting, _) in sorted(found.items())}
-    return Lag(max(last - int(row["position"]), 0), lanes)
+    return Lag(max(last - seen, 0), lanes)
 
 
 def needed(states: Row, waiting: Sequence[Row], failures: Sequence[Row]) -> list[str]:

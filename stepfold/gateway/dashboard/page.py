@@ -126,6 +126,11 @@ class Visit(Struct, frozen=True):
         """What the views answer, kept to the customer."""
         return await self.questions.rows(name, self.parameters(**parameters))
 
+    async def seen(self) -> int:
+        """Where the views are in the log, or were a moment ago."""
+        (row,) = await self.rows("position")
+        return int(row["position"])
+
     def parameters(self, **more: object) -> dict[str, object]:
         told = {"customer": self.customer, "names": None, "now": self._now_s, "rows": ROWS}
         return told | more

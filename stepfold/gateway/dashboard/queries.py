@@ -21,7 +21,7 @@ SEARCHED_STEPS = 200_000
 EXPORTED_MAX = 10_000
 """Rows of a file that is taken home."""
 
-_STATES = "states"
+_INCLUDED = ("calls.sql", "states.sql")
 """What others include, and is no question of its own."""
 _SQL = Environment(
     loader=PackageLoader("stepfold.gateway.dashboard", "sql"),
@@ -30,7 +30,7 @@ _SQL = Environment(
     undefined=StrictUndefined,
 )
 QUERIES = tuple(
-    sorted(name.removesuffix(".sql") for name in _SQL.list_templates() if _STATES not in name)
+    sorted(name.removesuffix(".sql") for name in _SQL.list_templates() if name not in _INCLUDED)
 )
 
 

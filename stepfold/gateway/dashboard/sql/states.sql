@@ -40,9 +40,9 @@ states AS (
                 AND (
                     error IS NOT NULL
                     OR kind IN (
-                        'message.received', 'reason.requested', 'response.given', 'turn.abandoned',
-                        'turn.cancelled', 'generation.requested', 'generation.finished',
-                        'generation.abandoned', 'conversation.stopped'
+                        'conversation.started', 'message.received', 'reason.requested', 'response.given',
+                        'turn.abandoned', 'turn.cancelled', 'generation.requested',
+                        'generation.finished', 'generation.abandoned', 'conversation.stopped'
                     )
                 )
         )

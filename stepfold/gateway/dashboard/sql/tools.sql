@@ -1,4 +1,6 @@
 -- Each tool and what became of its calls, those with an unknown outcome first.
+WITH {% include "calls.sql" %}
+
 SELECT
     name, count(*) AS calls,
     count(*) FILTER (status = 'unknown') AS unknown,
@@ -7,8 +9,7 @@ SELECT
     count(*) FILTER (status IN ('requested', 'running')) AS open,
     count(*) FILTER (status = 'returned') AS returned,
     quantile_cont(elapsed_ms, 0.5) AS p50_ms, quantile_cont(elapsed_ms, 0.95) AS p95_ms
-FROM tool_calls
-WHERE requested_at >= $since AND ($customer IS NULL OR customer = $customer)
+FROM calls
 GROUP BY name
 ORDER BY unknown DESC, failed DESC, calls DESC, name
 LIMIT $rows
