@@ -16,6 +16,7 @@ from stepfold.events.event import (
     ConversationStarted,
     ConversationStopped,
     Event,
+    FeedbackGiven,
     Generated,
     GenerationAbandoned,
     GenerationFailed,
@@ -85,6 +86,8 @@ def words(event: Event) -> str:  # noqa: PLR0911, PLR0912
             return _because(event.outcome, event.reason) if event.reason else told
         case ResponseDelivered():
             return event.channel
+        case FeedbackGiven():
+            return _because(event.rating, event.comment)
         case GenerationRequested():
             return f"{event.task}, {event.model}"
         case Generated():

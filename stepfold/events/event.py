@@ -23,6 +23,7 @@ from stepfold.events.values import (
     Part,
     Passage,
     Price,
+    Rating,
     RefusedCitation,
     Repair,
     Spend,
@@ -293,6 +294,15 @@ class ResponseDelivered(_Event, frozen=True, tag="response.delivered/1"):
     receipt: str = ""
 
 
+class FeedbackGiven(_Event, frozen=True, tag="feedback.given/1"):
+    """Somebody says what the answer of a turn was worth. It changes no decision."""
+
+    turn: int
+    rating: Rating
+    comment: str = ""
+    contact: str = ""
+
+
 class GenerationRequested(_Event, frozen=True, tag="generation.requested/1"):
     """The direct path: `input` to JSON that fits `schema` (a JSON Schema), without a loop. A later
     `attempt` belongs to the `job` that the first one's call names; `repair` is what it must mend.
@@ -425,6 +435,7 @@ Event = (
     | RetrievalFailed
     | ResponseGiven
     | ResponseDelivered
+    | FeedbackGiven
     | GenerationRequested
     | Generated
     | GenerationFailed

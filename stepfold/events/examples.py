@@ -17,6 +17,7 @@ from stepfold.events.event import (
     ConversationStarted,
     ConversationStopped,
     Event,
+    FeedbackGiven,
     Generated,
     GenerationAbandoned,
     GenerationFailed,
@@ -132,6 +133,7 @@ _STORY: tuple[tuple[str, Event], ...] = (
     ("retrieve", RetrievalFailed("r1.1", 1, "collection 'default': unknown (known: none)")),
     ("agent", ResponseGiven(1, "At 9:00. A-17 was sent.", citations=(_CITATION,))),
     ("web", ResponseDelivered(1, "web", receipt="msg-2")),
+    ("web", FeedbackGiven(1, "good", "quick!", contact="ada")),
     (
         "api",
         GenerationRequested("g1", "name the language", "Guten Tag", _SCHEMA, "small"),
@@ -163,6 +165,7 @@ _CAUSES: dict[type[Event], type[Event]] = {
     RetrievalFailed: RetrievalRequested,
     ResponseGiven: Reasoned,
     ResponseDelivered: ResponseGiven,
+    FeedbackGiven: ResponseGiven,
     Generated: GenerationRequested,
     GenerationFailed: GenerationRequested,
     GenerationAbandoned: GenerationFailed,

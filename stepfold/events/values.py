@@ -174,6 +174,7 @@ class Delta(Struct, frozen=True):
 
 
 Effort = Literal["", "none", "minimal", "low", "medium", "high", "max"]
+Rating = Literal["good", "bad"]
 Outcome = Literal["answer", "refusal", "hand_off"]
 BudgetStep = Literal["", "warn", "cheaper", "read_only", "refuse"]
 

@@ -23,6 +23,7 @@ from stepfold.events.event import (
     ConversationStarted,
     ConversationStopped,
     Event,
+    FeedbackGiven,
     Generated,
     GenerationAbandoned,
     GenerationFailed,
@@ -209,7 +210,7 @@ def evolve(state: Conversation, event: Event) -> Conversation:  # noqa: PLR0911,
             return replace(state, stopped=event.reason)
         case Unreadable():
             return replace(state, unreadable=state.unreadable or event)
-        case ResponseDelivered():
+        case ResponseDelivered() | FeedbackGiven():
             return state
         case _:
             assert_never(event)

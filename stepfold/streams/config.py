@@ -7,6 +7,7 @@ timers   timers.set.<customer>.<conversation>.<turn>      durable timers, and
 shelves  shelves.<what>.<digest>, .current                every version of what is configured
 accounts accounts.<scope>.<...>.<period>                 what budgets have spent and reserved
 vault    vault.<kind>.<connection>.<customer>             sealed tokens of connections
+keys     keys.<id>                                         hashed keys of the gateway
 channels channels.<channel>.<customer>.<conversation>     where a channel posts, and what it posted
 dead     dead.<customer>.<conversation>                   steps that could not be handled
 blobs    (object store)                                   payloads over BLOB_BYTES, by digest
@@ -33,6 +34,7 @@ BUDGETS = "shelves.budgets"
 ACCOUNTS = "accounts"
 VAULT = "vault"
 CHANNELS = "channels"
+KEYS = "keys"
 DEAD = "dead"
 BLOBS = "blobs"
 
@@ -64,6 +66,7 @@ STREAMS = (
     Stream(SHELVES, ("shelves.>",), last_only=True),
     Stream(ACCOUNTS, ("accounts.>",), last_only=True),
     Stream(VAULT, ("vault.>",), last_only=True),
+    Stream(KEYS, ("keys.>",), last_only=True),
     Stream(CHANNELS, ("channels.>",), last_only=True),
     Stream(TIMERS, ("timers.>",), schedules=True),
     Stream(DEAD, ("dead.>",)),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from stepfold.streams.config import KEYS
 from stepfold.streams.jetstream.connection import AWAY, TIMEOUT_S, Connection, away
 from stepfold.streams.jetstream.gets import Gets
 from stepfold.streams.jetstream.headers import FENCE
 from stepfold.streams.log import LogConflict, LogUnavailable
 
-KEYS = "keys"
+
 CONFLICT = 10071
 
 
