@@ -1,14 +1,14 @@
 """The channels that have a file in the data folder: their doors at the gateway, and who delivers.
 
-    channels/slack.toml    Slack (docs/slack.md)
-    channels/teams.toml    Microsoft Teams (docs/teams.md)
+channels/slack.toml    Slack (docs/slack.md)
+channels/teams.toml    Microsoft Teams (docs/teams.md)
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from starlette.routing import BaseRoute
 
 from stepfold.app import Opened
 from stepfold.events.envelope import Entry
+from stepfold.gateway.dashboard.dashboard import routes
+from stepfold.gateway.front import Front
+from stepfold.gateway.guarding import Guard
 from stepfold.handlers.inbox import Inbox, Message
 from stepfold.settings import Settings
 from stepfold.streams.config import CHANNELS
@@ -33,12 +36,21 @@ async def channelling(found: Opened, here: Settings) -> AsyncIterator[list[BaseR
     """Deliver until the block ends; yields the routes by which the channels tell us things."""
     folder = here.folder / FOLDER
     async with AsyncExitStack() as stack:
-        routes: list[BaseRoute] = []
+        doors: list[BaseRoute] = []
         if (folder / SLACK).exists():
-            routes += await stack.enter_async_context(_slack(found, folder / SLACK))
+            doors += await stack.enter_async_context(_slack(found, folder / SLACK))
         if (folder / TEAMS).exists():
-            routes += await stack.enter_async_context(_teams(found, folder / TEAMS))
-        yield routes
+            doors += await stack.enter_async_context(_teams(found, folder / TEAMS))
+        yield doors
+
+
+def mounted(front: Front, guard: Guard, channels: Sequence[BaseRoute]) -> Sequence[BaseRoute]:
+    """What looks after its own rights: the dashboard, where its cookies can be sealed, and the
+    doors of the channels.
+    """
+    if guard.visitors is None:
+        return channels
+    return [*routes(front, guard.keys, guard.visitors.keys, guard.limits), *channels]
 
 
 class Desk:

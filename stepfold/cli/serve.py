@@ -178,7 +178,7 @@ async def answering(
     found: Opened, here: Settings, parts: Parts, where: tuple[str, int]
 ) -> AsyncIterator[str]:
     """The gateway, until the block ends; yields its address."""
-    from stepfold.cli.channelling import channelling
+    from stepfold.cli.channelling import channelling, mounted
     from stepfold.gateway.counting import counted
     from stepfold.gateway.serving import Made, gateway_on, serving
 
@@ -186,7 +186,7 @@ async def answering(
         warn(f"{where[0]} is no loopback address: whoever reaches it may try keys; use TLS there")
     async with counted(found) as numbers, AsyncExitStack() as stack:
         routes = await stack.enter_async_context(channelling(found, here))
-        made = Made(mounts=lambda front, guard: routes, numbers=numbers)
+        made = Made(mounts=lambda front, guard: mounted(front, guard, routes), numbers=numbers)
         gateway = gateway_on(found, here, parts.knowledge, made=made)
         try:
             address = await stack.enter_async_context(serving(gateway, *where))
