@@ -24,8 +24,10 @@ from stepfold.gateway.streaming import STILL
 from stepfold.gateway.visitors import Visitors
 
 BEARER = "bearer"
-HEADERS_ALLOWED = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Traceparent"
-HEADERS_SHOWN = "Location, Retry-After, X-Request-Id"
+HEADERS_ALLOWED = (
+    "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Traceparent, X-Conversation"
+)
+HEADERS_SHOWN = "Location, Retry-After, X-Conversation, X-Request-Id"
 PREFLIGHT_S = 600
 
 SECURITY = {

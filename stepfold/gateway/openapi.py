@@ -124,7 +124,7 @@ def _answer(status: int, answer: Answer) -> Json:
     if answer.example is not None:
         content["example"] = answer.example
     contents = {answer.media: content}
-    contents |= {media: {"schema": {"type": "string"}} for media in answer.also}
+    contents |= {media: {"schema": {}} for media in answer.also}
     told: Json = {"description": answer.meaning, "content": contents}
     if answer.headers:
         told["headers"] = {

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from stepfold.gateway import agreeing, conversations, events, health, rating, vouching
+from stepfold.gateway import (
+    ag_ui,
+    agreeing,
+    ai_sdk,
+    conversations,
+    events,
+    health,
+    mcp,
+    openai_chat,
+    openai_responses,
+    rating,
+    vouching,
+)
 
 DOORS = (
     *health.DOORS,
@@ -11,4 +23,9 @@ DOORS = (
     *rating.DOORS,
     *agreeing.DOORS,
     *vouching.DOORS,
+    *openai_chat.DOORS,
+    *openai_responses.DOORS,
+    *ai_sdk.DOORS,
+    *ag_ui.DOORS,
+    *mcp.DOORS,
 )

@@ -53,7 +53,8 @@ def test_it_counts_what_the_log_holds(log: Path) -> None:
 
 def test_it_sees_a_message_that_was_published_just_before(log: Path) -> None:
     words = ("publish", "Hi", "--customer", "late", "--conversation", log.name)
-    run(*words, data=log)
+    published = run(*words, data=log)
+    assert published.exit_code == 0, published.output
 
     found = rows("SELECT text FROM messages WHERE customer = 'late'", log)
 

@@ -44,7 +44,7 @@ TABLES = {model: digest(parse_routes(toml, "routes.toml")) for model, toml in RO
 ROUTED = replace(AGENT, models=())
 CONTACTS, EACH_SIDE = 8, 24
 HELD = "held"
-ACK_WAIT_S, MODEL_S, TOOL_S = 1.0, 0.02, 0.01
+ACK_WAIT_S, MODEL_S, TOOL_S = 2.5, 0.02, 0.01
 SOON_S = 10 * LOOK_S
 
 

@@ -1,5 +1,5 @@
 // Makes widget.js from widget.src.js: `TERSER="npx --yes terser@5" node widget.build.mjs`, in this
-// folder. The first line of widget.js says of which source it is: a test compares.
+// folder. What it keeps in a browser is named by the version of its source: a test compares it.
 
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -28,4 +28,4 @@ const options = ["--ecma", "2020", "--compress", "passes=3,unsafe_arrows=true,un
 const mangled = ["--mangle-props", "regex=/^(sent|fault|steps|cites|hand|spoken|over|how|want|rest|items|leave)$/", "--format", "ascii_only=false"];
 const small = execFileSync(command, [...rest, ...options, ...mangled], { input: squeezed });
 
-writeFileSync(here("widget.js"), `/* stepfold ${version} */\n${small}`);
+writeFileSync(here("widget.js"), small);

@@ -63,7 +63,6 @@
       --text: light-dark(#1b1b26, #ececf4);
       --muted: color-mix(in srgb, var(--text) 70%, var(--surface));
       --line: color-mix(in srgb, var(--text) 15%, var(--surface));
-      --soft: color-mix(in srgb, var(--text) 7%, var(--surface));
       position: fixed;
       inset-block-end: 20px;
       inset-inline-end: 20px;
@@ -72,47 +71,48 @@
       font: 15px/1.5 system-ui;
       color: var(--text);
     }
-    :host([inline]) { position: static; }
-    :host([inline]) .panel { width: auto; }
     [hidden] { display: none !important; }
     * { box-sizing: border-box; margin: 0; padding: 0; overflow-wrap: anywhere; }
     button, textarea { font: inherit; color: inherit; background: none; border: 0; padding: 6px; }
     button { min-width: 36px; border-radius: 99px; cursor: pointer; }
-    [aria-pressed=true], code { background: var(--soft); }
+    [aria-pressed=true] { font-weight: 700; }
     a, b, [aria-pressed=true] { color: var(--accent); }
     .open, .send, .you p { background: var(--accent); color: var(--on-accent); }
     .open { padding: 12px 20px; }
     .panel, dialog { background: var(--surface); color: inherit; border: 1px solid var(--line); border-radius: 16px; box-shadow: 0 9px 40px #0003; }
     .panel { display: flex; overflow: hidden; width: 400px; height: min(640px, 100dvh - 40px); }
-    .panel, .log, .agent, ul { display: flex; flex-direction: column; gap: 6px; }
+    .panel, .list, .agent, ul { display: flex; flex-direction: column; gap: 6px; }
     .head, .row, form { display: flex; gap: 6px; align-items: center; }
     .head { padding: 10px 18px; border-block-end: 1px solid var(--line); }
     h2 { flex: 1; font-size: 17px; }
-    .log { flex: 1; overflow-y: auto; padding: 18px; gap: 14px; outline-offset: -5px; }
+    .log { flex: 1; overflow-y: auto; display: flex; flex-direction: column-reverse; outline-offset: -5px; }
+    .list { padding: 18px; gap: 14px; margin-block-end: auto; }
     p { white-space: pre-wrap; }
     .you { align-self: end; max-width: 85%; }
     .you p { padding: 8px 14px; border-radius: 16px; }
     small, li { font-size: 13px; color: var(--muted); list-style: none; }
     li::before { content: "…"; display: inline-block; width: 20px; }
-    .ok::before { content: "✓"; }
-    .bad::before { content: "✕"; }
+    li.ok::before { content: "✓"; }
+    li.bad::before { content: "✕"; }
     .run { animation: 1s infinite alternate run; }
     @keyframes run { to { opacity: 0.5; } }
     .fault { color: light-dark(#b3261e, #ffb4ab); }
     sup { line-height: 0; }
-    sup button { min-width: 24px; margin-block: -9px; }
+    sup button { min-width: 0; margin-block: -9px; }
     .row { flex-wrap: wrap; }
     .row button { padding: 2px 10px; border: 1px solid var(--line); font-size: 13px; }
     .note { padding: 0 18px; }
     form { margin: 12px; padding: 5px; border: 1px solid var(--muted); border-radius: 24px; }
-    textarea { flex: 1; resize: none; max-height: 140px; field-sizing: content; border-radius: 20px; }
+    form:focus-within { outline: 2px solid var(--accent); }
+    textarea { flex: 1; resize: none; max-height: 140px; field-sizing: content; outline: 0; padding-inline: 10px; }
+    ::placeholder { color: var(--muted); opacity: 1; }
     dialog { margin: auto; width: min(440px, 90vw); padding-block-end: 18px; }
     dialog > * { margin: 0 18px 12px; }
     dialog p, .hand { border-inline-start: 3px solid var(--accent); padding-inline: 14px; }
     dialog .head { margin: 0; border: 0; }
     .spoken { position: absolute; height: 1px; overflow: hidden; clip-path: inset(50%); }
     @media (max-width: 480px) {
-      :host(:not([inline])) .panel { position: fixed; inset: 0; width: auto; height: auto; border-radius: 0; }
+      .panel { position: fixed; inset: 0; width: auto; height: auto; border-radius: 0; }
       textarea { font-size: 16px; }
     }
     @media (prefers-reduced-motion) { .run { animation: none; } }
@@ -122,7 +122,9 @@
     return parts[0];
   }
 
-  /** An element, made of "name.part"; what is no property of it becomes an attribute. */
+  /** An element, made of "name.part"; what is no property of it becomes an attribute. A handler that
+   * gives false would forbid what the browser does of itself.
+   */
   function make(named, given, ...inside) {
     const [name, part] = named.split(".");
     const element = document.createElement(name);
@@ -147,7 +149,6 @@
   function begin(host) {
     const option = (name) => host.getAttribute(name);
     const words = { ...WORDS, ...JSON.parse(option("strings")) };
-    const inline = host.hasAttribute("inline");
     const gateway = new URL(option("gateway") || script?.src || "/", location);
     const place = "stepfold VERSION " + gateway.host + option("visitor") + host.id;
     const nodes = new WeakMap();
@@ -212,7 +213,7 @@
           if (here != hearing) return;
           if (status == 404 || status == 422) return clear();
           notes.textContent = status == 401 ? words.out : words.lost;
-          if (status == 401) hearing = 0;
+          if (status == 401) return leave();
         }
         await new Promise((resolve) => setTimeout(resolve, AGAIN_MS * Math.random()));
       }
@@ -302,7 +303,7 @@
 
     function begun(kept) {
       state = { items: [], want: 0, rest: 0, ...kept };
-      log.replaceChildren(make("p", { dir: "auto" }, words.hello));
+      list.replaceChildren(make("p", { dir: "auto" }, words.hello));
       state.items.forEach(draw);
       save();
     }
@@ -333,13 +334,14 @@
     }
 
     function draw(item) {
-      const down = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
       const before = nodes.get(item);
       const node = drawn(item);
       nodes.set(item, node);
       if (before?.isConnected) before.replaceWith(node);
-      else log.append(node);
-      if (down || !before) log.scrollTop = 1e9;
+      else {
+        list.append(node);
+        log.scrollTop = 0;
+      }
     }
 
     function drawn(item) {
@@ -366,25 +368,25 @@
     }
 
     function rated(item) {
-      const row = make("div.row", 0, ...["good", "bad"].map((rating) => button(rating, () => {
+      const rate = (rating) => {
         item.rating = rating;
         draw(item);
-        nodes.get(item).querySelector("button." + rating).focus();
-        request(`/${state.conversation}/feedback`, { turn: item.turn, rating }).catch(() => row.remove());
-      }, { ariaPressed: item.rating == rating })));
-      return row;
+        nodes.get(item).querySelector("button." + rating)?.focus();
+        save();
+        return rating && request(`/${state.conversation}/feedback`, { turn: item.turn, rating }).catch(() => rate(0));
+      };
+      return make("div.row", 0, ...["good", "bad"].map((rating) => button(rating, () => rate(rating), { ariaPressed: item.rating == rating })));
     }
 
     /** The little of Markdown that answers are written in, as nodes; sources have their number behind
      * the words that they stand for. */
     function rich(text, cites = []) {
-      cites.forEach(({ quote }, n) => (text = text.replace(quote, `$&\0${n}\0`)));
-      return text.split(/(\0\d+\0|\*\*.+?\*\*|`.+?`|\[.+?\]\(https?:\S+?\)|https?:[^\s)]+[\w/])/).map((part, n) => {
+      cites.forEach(({ quote }, n) => (text = text.replace(quote, `$&\0${n}\0`).replace(/(\0\d+\0)(["”».,]+)/, "$2$1")));
+      return text.split(/(\0\d+\0|\*\*.+?\*\*|\[.+?\]\(https?:\S+?\)|https?:[^\s)]+[\w/])/).map((part, n) => {
         if (n % 2 == 0) return part;
         const inside = part.slice(1, -1);
         if (part < " ") return make("sup", 0, source(cites[inside], +inside));
         if (part[0] == "*") return make("strong", 0, inside.slice(1, -1));
-        if (part[0] == "`") return make("code", 0, inside);
         const [name, url] = inside.split("](");
         return url ? anchor(url, name) : anchor(part, part);
       });
@@ -403,21 +405,19 @@
         dialog.ariaLabel = title;
         dialog.showModal();
       };
-      return make("button.source", { onclick: show, ariaLabel: `${words.source} ${n + 1}: ${title}` }, make("b", 0, n + 1), named && make("span", { dir: "auto" }, title));
+      return make("button.source", { onclick: show, ariaLabel: `${words.source} ${n + 1} ${title}` }, make("b", 0, n + 1), named && make("span", { dir: "auto" }, " " + title));
     }
 
     // -- what people do ---------------------------------------------------------------------------
 
     function open(quietly) {
       panel.hidden = !(launcher.hidden = state.open = 1);
-      log.scrollTop = 1e9;
       if (quietly != true) field.focus();
       flush();
       save();
     }
 
     function close() {
-      if (inline) return;
       panel.hidden = !(launcher.hidden = state.open = 0);
       launcher.focus();
       save();
@@ -451,14 +451,17 @@
     }
 
     const launcher = button("open", open);
-    const log = make("div.log", { role: "log", ariaLive: "off", ariaLabel: words.title, tabIndex: 0 });
+    const list = make("div.list");
+    const log = make("div.log", { role: "log", ariaLive: "off", ariaLabel: words.title, tabIndex: 0 }, list);
     const notes = make("small.note", { role: "status" });
     const field = make("textarea", {
       rows: 1,
       dir: "auto",
       placeholder: words.label,
       ariaLabel: words.label,
-      onkeydown: (event) => event.key == "Enter" && !event.shiftKey && event.keyCode != 229 && submit(event),
+      onkeydown(event) {
+        if (event.key == "Enter" && !event.shiftKey && event.keyCode != 229) submit(event);
+      },
     });
     const stop = button("stop", () => {
       field.focus();
@@ -466,13 +469,13 @@
     });
     const panel = make(
       "section.panel",
-      { role: "region", ariaLabel: words.title, hidden: true, onkeydown: (event) => event.key == "Escape" && close() },
-      make("div.head", 0, make("h2", { dir: "auto" }, words.title), button("fresh", () => field.focus(clear())), !inline && button("close", close)),
+      { role: "region", ariaLabel: words.title, hidden: true, onkeydown: (event) => void (event.key == "Escape" && close()) },
+      make("div.head", 0, make("h2", { dir: "auto" }, words.title), button("fresh", () => field.focus(clear())), button("close", close)),
       log,
       notes,
       make("form", { onsubmit: submit }, field, stop, button("send", null, { type: "submit" })),
     );
-    const dialog = make("dialog", { onclick: (event) => event.target == dialog && dialog.close() });
+    const dialog = make("dialog", { onclick: (event) => void (event.target == dialog && dialog.close()) });
     const spoken = make("div.spoken", { ariaLive: "polite" });
     const root = host.shadowRoot || host.attachShadow({ mode: "open" });
     const sheet = new CSSStyleSheet();
@@ -486,7 +489,7 @@
     } catch {}
     begun(kept);
     Object.assign(host, { open, close, clear, ask });
-    if (inline || state.open) open(true);
+    if (state.open) open(true);
     else flush();
     return leave;
   }

@@ -7,8 +7,9 @@ from starlette.responses import Response
 
 from stepfold.events.envelope import Entry, kind
 from stepfold.gateway.dashboard.page import HEADERS, Visit, nothing_here
+from stepfold.gateway.dashboard.parts import Turn
 from stepfold.gateway.dashboard.tables import file
-from stepfold.gateway.dashboard.timeline import Turn, turns_of
+from stepfold.gateway.dashboard.timeline import turns_of
 from stepfold.gateway.front import Front, FrontRefused
 from stepfold.handlers.approvals import Waiting
 from stepfold.policy.agent import Agent

@@ -5,6 +5,7 @@ refused, whole or a part.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -39,6 +40,7 @@ from stepfold.gateway.front import Front, FrontRefused
 from stepfold.gateway.guarding import address_of
 from stepfold.gateway.keys import Keys
 from stepfold.gateway.limits import Limiting
+from stepfold.gateway.streaming import STILL
 from stepfold.tools import vault
 
 PREFIX = "/dashboard"
@@ -128,17 +130,25 @@ class Desk:
                 if session is None:
                     return _to_sign_in(request)
                 self._limits.admitted(session.who)
+                request.scope[STILL] = partial(self._still, request)
                 return await self._run(page, session, request)
             except FrontRefused as error:
                 return _refused(error, request, session)
 
         return answer
 
+    async def _still(self, request: Request) -> bool:
+        """Is the session still good? A log that is away turns nobody out."""
+        try:
+            return await self._sessions.of(request) is not None
+        except FrontRefused:
+            return True
+
     async def _run(self, page: Page | Form, session: Session, request: Request) -> Response:
         if page.operators and not session.operator:
             why = "this page shows all customers: it is for who runs the installation"
             raise FrontRefused(403, "Not permitted", why)
-        visit = Visit(self._front, self._questions, session, request)
+        visit = Visit(self._front, self._questions, session, request, self._limits)
         if isinstance(page, Page):
             return await page.look(visit)
         form = await form_of(request)
@@ -228,6 +238,9 @@ def _is_part(request: Request) -> bool:
 
 
 def _to_sign_in(request: Request) -> Response:
+    if request.headers.get("sec-fetch-site") == "cross-site" and request.method == "GET":
+        # A link on another site brings no Strict cookie; a page of ours that asks again does.
+        return HTMLResponse(render("again.html", _base(request), request), 200, HEADERS)
     here = str(request.scope["path"])
     query = request.url.query
     where = link(_base(request), "sign-in", next=f"{here}?{query}" if query else here)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import html
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
-from starlette.responses import Response, StreamingResponse
+from msgspec import Struct
+from starlette.responses import Response
 
 from stepfold.events.envelope import Entry
 from stepfold.events.event import Reasoned, ReasonFailed
 from stepfold.gateway.dashboard.page import HEADERS, Visit
 from stepfold.gateway.front import FrontRefused
-from stepfold.gateway.streaming import GOODBYE, HELLO, MEDIA, PULSE, PULSE_S, pulsed
-from stepfold.streams.listening import TakenBack, Words
+from stepfold.gateway.streaming import GOODBYE, HELLO, PULSE, PULSE_S, Stream, pulsed
+from stepfold.streams.listening import Happening, TakenBack, Words
 
 LOOK_S = 1.0
 """How often a page is told at most that there is something new."""
@@ -29,16 +30,15 @@ SAID_CHARS = 4_000
 async def changes(visit: Visit) -> Response:
     """`changed`, whenever the views have read more of the log than the page has `seen`."""
     seen = visit.request.headers.get("last-event-id", "") or visit.asked("seen")
-    body = _frames(visit, _changes(visit, _position(seen)), LOOK_S)
-    return _stream(body)
+    return _stream(visit, _frames(visit, _changes(visit, _position(seen)), LOOK_S))
 
 
-async def _changes(visit: Visit, seen: int) -> AsyncGenerator[str, None]:
+async def _changes(visit: Visit, seen: int) -> AsyncGenerator[Heard, None]:
     while True:
         with suppress(FrontRefused):  # the views are away; the page says so when it asks them
             if (now := await visit.seen()) != seen:
                 seen = now
-                yield f"id: {now}\nevent: changed\ndata: {now}\n\n"
+                yield Grown("changed", now)
         await asyncio.sleep(LOOK_S)
 
 
@@ -53,75 +53,99 @@ async def conversation(visit: Visit) -> Response:
     seen = visit.request.headers.get("last-event-id", "") or visit.asked("after")
     await visit.front.check(who, name)
     happenings = visit.front.happenings(who, name, after=_position(seen))
-    return _stream(_told(visit, _heard(happenings)))
+    return _stream(visit, _frames(visit, _heard(happenings), WORDS_S))
 
 
-async def _heard(happenings: AsyncGenerator[object, None]) -> AsyncGenerator[str | Words, None]:
+class Grown(Struct, frozen=True):
+    """There is something new; `event` is what the page listens to."""
+
+    event: str
+    position: int
+
+
+class Silence(Struct, frozen=True):
+    """What was being said is said, or was taken back."""
+
+
+async def _heard(happenings: AsyncGenerator[Happening, None]) -> AsyncGenerator[Heard, None]:
     async with aclosing(happenings) as told:
         async for each in told:
             match each:
                 case Entry(position=position, event=event):
                     if isinstance(event, Reasoned | ReasonFailed):
-                        yield said("")
-                    yield f"id: {position}\nevent: step\ndata: {position}\n\n"
+                        yield Silence()
+                    yield Grown("step", position)
                 case TakenBack():
-                    yield said("")
+                    yield Silence()
                 case Words(kind="text"):
                     yield each
                 case _:
                     continue
 
 
-async def _told(visit: Visit, heard: AsyncGenerator[str | Words, None]) -> AsyncIterator[str]:
-    """Words of one call are shown together, a few times a second."""
-    call, words, shown = "", "", ""
-    spoke = time.monotonic()
+Heard = Grown | Silence | Words
+
+
+async def _frames(
+    visit: Visit, items: AsyncGenerator[Heard, None], pulse_s: float
+) -> AsyncGenerator[str, None]:
+    """What goes over the wire. What is being said is shown a few times a second, all of it."""
     yield HELLO
-    async with aclosing(pulsed(heard, closing(visit), pulse_s=WORDS_S)) as items:
-        async for each in items:
-            if isinstance(each, Words):
-                words = (words if each.call == call else "") + each.text
-                call = each.call
-            elif each is not None:
-                call, words, shown = "", "", ""
-                spoke = time.monotonic()
-                yield each
+    saying, spoke = _Saying(), time.monotonic()
+    async with aclosing(pulsed(items, _closing(visit), pulse_s=pulse_s)) as told:
+        async for each in told:
+            frame = saying.take(each)
             now = time.monotonic()
-            if words != shown and now - spoke >= WORDS_S:
-                shown, spoke = words, now
-                yield said(words)
-            elif now - spoke >= PULSE_S:
+            if not frame and now - spoke >= PULSE_S:
+                frame = PULSE
+            if frame:
                 spoke = now
-                yield PULSE
+                yield frame
     yield GOODBYE
+
+
+class _Saying:
+    """The words of the call that speaks, and how much of them is shown."""
+
+    def __init__(self) -> None:
+        self._call, self._words, self._shown = "", "", ""
+        self._at = 0.0
+
+    def take(self, heard: Heard | None) -> str:
+        """What to tell now; empty where there is nothing, or not yet."""
+        match heard:
+            case Grown(event=event, position=position):
+                return f"id: {position}\nevent: {event}\ndata: {position}\n\n"
+            case Silence():
+                self._call, self._words, self._shown = "", "", ""
+                return said("")
+            case Words():
+                begun = self._words if heard.call == self._call else ""
+                self._call, self._words = heard.call, begun + heard.text
+            case None:
+                pass
+        now = time.monotonic()
+        if self._words == self._shown or now - self._at < WORDS_S:
+            return ""
+        self._shown, self._at = self._words, now
+        return said(self._words)
 
 
 def said(words: str) -> str:
     """Put in the place where words appear while they are said."""
     text = html.escape(words[-SAID_CHARS:])
     partial = f'<hx-partial hx-target="#said" hx-swap="innerHTML">{text}</hx-partial>'
-    return "".join(f"data: {line}\n" for line in partial.split("\n")) + "\n"
+    return "".join(f"data: {line}\n" for line in partial.splitlines()) + "\n"
 
 
-async def _frames(
-    visit: Visit, items: AsyncGenerator[str, None], pulse_s: float
-) -> AsyncIterator[str]:
-    yield HELLO
-    spoke = time.monotonic()
-    async with aclosing(pulsed(items, closing(visit), pulse_s=pulse_s)) as told:
-        async for each in told:
-            if each is not None or time.monotonic() - spoke >= PULSE_S:
-                spoke = time.monotonic()
-                yield PULSE if each is None else each
-    yield GOODBYE
-
-
-def closing(visit: Visit) -> asyncio.Event:
+def _closing(visit: Visit) -> asyncio.Event:
     """Set when this process is about to end; an app without it just ends."""
     found = getattr(visit.request.app, "closing", None)
     return found if isinstance(found, asyncio.Event) else asyncio.Event()
 
 
-def _stream(body: AsyncIterator[str]) -> Response:
-    headers = {**HEADERS, "X-Accel-Buffering": "no"}  # nginx would keep the words back
-    return StreamingResponse(body, headers=headers, media_type=MEDIA)
+def _stream(visit: Visit, body: AsyncGenerator[str, None]) -> Response:
+    """It ends with the session. TooMany when this key has too many open."""
+    response = Stream(body, visit.limits.open(visit.session.who))
+    response.headers.update(HEADERS)
+    return response

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from msgspec import Struct
 from starlette.responses import Response
 
 from stepfold.gateway.asking import Row
-from stepfold.gateway.dashboard.budgets import standings
+from stepfold.gateway.dashboard.budgets import Standing, standings
 from stepfold.gateway.dashboard.conversations import listed
 from stepfold.gateway.dashboard.page import Visit
 from stepfold.gateway.dashboard.periods import PERIODS
@@ -51,24 +51,31 @@ class Lag(Struct, frozen=True):
 async def look(visit: Visit) -> Response:
     seen = await visit.seen()
     since, week = PERIODS["today"].since(visit.now), PERIODS["week"].since(visit.now)
-    (states,), waiting, failures, days, times, latest = await asyncio.gather(
-        visit.rows("now"),
-        visit.rows("approvals_waiting", rows=WAITING_MAX),
-        visit.rows("failures", since=since),
-        visit.rows("cost_by_day", since=week),
-        visit.rows("turn_times", since=since, unit="day", all=True),
-        listed(visit, rows=LATEST),
+    (
+        ((states,), waiting, (failures, details), latest),
+        (days, times, lag, budgets),
+    ) = await asyncio.gather(
+        asyncio.gather(
+            visit.rows("now"),
+            visit.rows("approvals_waiting", rows=WAITING_MAX),
+            _failures(visit, since),
+            listed(visit, rows=LATEST),
+        ),
+        asyncio.gather(
+            visit.rows("cost_by_day", since=week),
+            visit.rows("turn_times", since=since, unit="day", all=True),
+            lagging(visit),
+            _budgets(visit),
+        ),
     )
-    lag = await lagging(visit)
-    with refusing():
-        budgets = await standings(visit.front.found, visit.customer, visit.now)
     needs = needed(states, waiting, failures)
     values = {
         "seen": seen,
         "states": states,
         "waiting": waiting,
         "shown_max": SHOWN_MAX,
-        "failures": sorted(failures, key=_gravity),
+        "failures": failures,
+        "details": details,
         "failed_most": _most(failures),
         "failed": sum(row["times"] for row in failures if row["kind"] != "tool.unknown"),
         "unknown": unknown(failures),
@@ -120,10 +127,26 @@ def _gravity(row: Row) -> int:
     return GRAVE.index(row["kind"]) if row["kind"] in GRAVE else len(GRAVE)
 
 
+async def _failures(visit: Visit, since: datetime) -> tuple[list[Row], dict[int, str]]:
+    """The gravest first, and what the steps that are shown say beside their reason."""
+    failures = sorted(await visit.rows("failures", since=since), key=_gravity)
+    if not failures:
+        return [], {}
+    positions = tuple(row["position"] for row in failures[:SHOWN_MAX])
+    told = await visit.rows("details", positions=positions)
+    return failures, {row["position"]: row["detail"] for row in told if row["detail"]}
+
+
+async def _budgets(visit: Visit) -> list[Standing]:
+    with refusing():
+        return await standings(visit.front.found, visit.customer, visit.now)
+
+
 def _most(failures: Sequence[Row]) -> str:
     """What failed most often."""
-    kinds = [row["kind"] for row in failures if row["kind"] != "tool.unknown"]
-    return f"most: {failure(kinds[0])}" if kinds else "none today"
+    told = [row for row in failures if row["kind"] != "tool.unknown"]
+    most = max(told, key=lambda row: row["times"], default=None)
+    return f"most: {failure(most['kind'])}" if most else "none today"
 
 
 def unknown(failures: Sequence[Row]) -> int:

@@ -18,6 +18,7 @@ from stepfold.gateway.dashboard.queries import Questions
 from stepfold.gateway.dashboard.session import Session
 from stepfold.gateway.dashboard.words import FILTERS
 from stepfold.gateway.front import APPROVE, CHAT, READ, Front, FrontRefused, Principal
+from stepfold.gateway.limits import Limiting
 
 CSP = "; ".join(
     (
@@ -74,6 +75,7 @@ class Visit(Struct, frozen=True):
     questions: Questions
     session: Session
     request: Request
+    limits: Limiting
 
     @property
     def base(self) -> str:

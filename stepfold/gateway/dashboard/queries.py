@@ -16,7 +16,7 @@ from stepfold.gateway.asking import Row, ask_raw, bind
 from stepfold.gateway.front import Front, refusing
 
 FRESH_S = 1.0
-SEARCHED_STEPS = 200_000
+SEARCHED_STEPS = 100_000
 """How many of the latest steps are looked through, where looking means reading what they say."""
 EXPORTED_MAX = 10_000
 """Rows of a file that is taken home."""

@@ -1,8 +1,8 @@
 -- What went wrong since a time, by kind and reason.
 SELECT
     kind, reason, count(*) AS times, max(recorded_at) AS last_at,
-    arg_max(customer, position) AS customer, arg_max(conversation, position) AS conversation, max(position) AS position,
-    left(arg_max(event ->> '$.detail', position), 200) AS detail
+    arg_max(customer, position) AS customer, arg_max(conversation, position) AS conversation,
+    max(position) AS position
 FROM _log.readable
 WHERE recorded_at >= $since
     AND kind IN (
