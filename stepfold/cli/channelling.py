@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from starlette.routing import BaseRoute
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from stepfold.app import Opened
 from stepfold.events.envelope import Entry
-from stepfold.gateway.dashboard.dashboard import routes
+from stepfold.gateway.dashboard.dashboard import PREFIX, routes
 from stepfold.gateway.front import Front
 from stepfold.gateway.guarding import Guard
 from stepfold.handlers.inbox import Inbox, Message
@@ -50,7 +52,12 @@ def mounted(front: Front, guard: Guard, channels: Sequence[BaseRoute]) -> Sequen
     """
     if guard.visitors is None:
         return channels
-    return [*routes(front, guard.keys, guard.visitors.keys, guard.limits), *channels]
+    dashboard = routes(front, guard.keys, guard.visitors.keys, guard.limits)
+    return [Route(PREFIX, _dashboard, methods=["GET"]), *dashboard, *channels]
+
+
+async def _dashboard(request: Request) -> Response:
+    return RedirectResponse(f"{PREFIX}/")
 
 
 class Desk:

@@ -73,11 +73,11 @@ async def _dev(
     """The exit code. The log stays open while the server starts anew."""
     stop = Stop(lambda: None)
     try:
-        async with opened(here) as found, _key(found) as key:
+        async with opened(here) as found, _key(found) as (id, key):
             _add_sample(here)
             _say(url, key, json=json)
             watched = [*files, *(here.folder / name for name in LAID)]
-            return await _serve(words, watched, stop)
+            return await _serve([*words, "--demo", id], watched, stop)
     except asyncio.CancelledError:
         if not stop.signals:
             raise
@@ -85,13 +85,13 @@ async def _dev(
 
 
 @asynccontextmanager
-async def _key(found: Opened) -> AsyncIterator[str]:
-    """A key that opens nothing any more when the block ends."""
+async def _key(found: Opened) -> AsyncIterator[tuple[str, str]]:
+    """(its id, a key that opens nothing any more when the block ends)."""
     keys = keys_of(found)
     ends = datetime.now(UTC) + LASTS
     key, shown = await keys.create(CUSTOMER, (CHAT, READ, APPROVE), name=NAME, expires_at=ends)
     try:
-        yield shown
+        yield key.id, shown
     finally:
         await keys.revoke(key.id)
 
@@ -109,6 +109,8 @@ def _say(url: str, key: str, *, json: bool) -> None:
         return
     say(f"key        {key}", bold=True)
     say(paragraph(f"of customer {CUSTOMER}, good until this ends", first=" " * 11, rest=" " * 11))
+    say(f"widget     {url}/demo")
+    say(f"dashboard  {url}/dashboard  (sign in with the key)")
     say("try")
     say(f"  KEY={key}")
     say(f'  curl -s {url}/v1/conversations -H "Authorization: Bearer $KEY" \\')

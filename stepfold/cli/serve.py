@@ -39,6 +39,7 @@ class Wanted(Struct, frozen=True):
     table: Routes | None
     told: Watched
     http: tuple[str, int] | None
+    demo: str = ""
 
 
 GATEWAY = "gateway"
@@ -91,6 +92,10 @@ def serve(
             help="Answer over HTTP at [HOST:]PORT, on loopback unless another host is named.",
         ),
     ] = None,
+    demo: Annotated[
+        str,
+        typer.Option(hidden=True, metavar="KEY", help="A page on which anybody may talk."),
+    ] = "",
     json: Json = False,
 ) -> None:
     """Work on the log until stopped. Any number of processes may serve the same one.
@@ -103,7 +108,7 @@ def serve(
     table = settings.read_routes(routes) if routes else None
     told = watched(traces, metrics)
     where = _place(http) if GATEWAY in roles else None
-    wanted = Wanted(roles, agent, script, tuple(tools or ()), table, told, where)
+    wanted = Wanted(roles, agent, script, tuple(tools or ()), table, told, where, demo)
     asyncio.run(_serve(here, parts, wanted, json=json))
 
 
@@ -158,7 +163,7 @@ async def _serve(
                 await stack.enter_async_context(working(found, parts, roles=working_roles))
             if wanted.http is not None:
                 address = await stack.enter_async_context(
-                    answering(found, here, parts, wanted.http)
+                    answering(found, here, parts, wanted.http, demo=wanted.demo)
                 )
                 where = {"http": address, **where}
             if parts.tools:
@@ -175,18 +180,26 @@ async def _serve(
 
 @asynccontextmanager
 async def answering(
-    found: Opened, here: Settings, parts: Parts, where: tuple[str, int]
+    found: Opened, here: Settings, parts: Parts, where: tuple[str, int], *, demo: str = ""
 ) -> AsyncIterator[str]:
-    """The gateway, until the block ends; yields its address."""
+    """The gateway, until the block ends; yields its address. With `demo`, the id of a key, it has
+    a page on which anybody may talk.
+    """
     from stepfold.cli.channelling import channelling, mounted
     from stepfold.gateway.counting import counted
     from stepfold.gateway.serving import Made, gateway_on, serving
+    from stepfold.gateway.table import DOORS
+    from stepfold.gateway.widget import demo_doors
 
     if not is_loopback(where[0]):
         warn(f"{where[0]} is no loopback address: whoever reaches it may try keys; use TLS there")
     async with counted(found) as numbers, AsyncExitStack() as stack:
         routes = await stack.enter_async_context(channelling(found, here))
-        made = Made(mounts=lambda front, guard: mounted(front, guard, routes), numbers=numbers)
+        made = Made(
+            doors=(*DOORS, *demo_doors(demo)) if demo else DOORS,
+            mounts=lambda front, guard: mounted(front, guard, routes),
+            numbers=numbers,
+        )
         gateway = gateway_on(found, here, parts.knowledge, made=made)
         try:
             address = await stack.enter_async_context(serving(gateway, *where))

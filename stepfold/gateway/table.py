@@ -14,6 +14,7 @@ from stepfold.gateway import (
     openai_responses,
     rating,
     vouching,
+    widget,
 )
 
 DOORS = (
@@ -23,6 +24,7 @@ DOORS = (
     *rating.DOORS,
     *agreeing.DOORS,
     *vouching.DOORS,
+    *widget.DOORS,
     *openai_chat.DOORS,
     *openai_responses.DOORS,
     *ai_sdk.DOORS,

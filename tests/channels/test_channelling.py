@@ -53,3 +53,13 @@ def test_the_door_of_slack_is_open_and_believes_nobody_without_a_signature(folde
         told = httpx2.post(f"{address}/channels/slack/events", json={"type": "event_callback"})
 
     assert told.status_code == 401
+
+
+def test_the_dashboard_is_where_it_is_said_to_be(folder: Path) -> None:
+    with running("serve", "--http", "0", "--json", STEPFOLD_DATA_DIR=str(folder)) as it:
+        address = json.loads(first_line(it))["http"]
+
+        told = httpx2.get(f"{address}/dashboard", follow_redirects=True)
+
+    assert told.status_code == 200
+    assert told.url.path == "/dashboard/sign-in"

@@ -88,7 +88,8 @@ async def stage(folder: Path, told: Sequence[Told] | None = None) -> AsyncIterat
         await found.agents.put(OLDER)
         await found.agents.appoint(AGENT)
         await tell(found.log, sample(utc_now()) if told is None else told)
-        await _budget(found)
+        if told is None or told:
+            await _budget(found)
         ready = asyncio.Event()
         views = asyncio.create_task(own_views(found, here, ready))
         stack.callback(views.cancel)

@@ -28,6 +28,7 @@ pytestmark = [
 
 SLOW = bool(os.environ.get("STEPFOLD_SLOW"))
 LIMIT_MS = 10_000
+expect.set_options(timeout=LIMIT_MS)
 ALIVE_MS = 1_000
 OPENED = "performance.getEntriesByType('navigation')"
 PATHS = (

@@ -16,7 +16,7 @@ from stepfold.gateway.table import DOORS
 from tests.gateway.house import House
 from tests.waiting import eventually
 
-PUBLIC = {"/", "/healthz", "/readyz", "/openapi.json"}
+PUBLIC = {"/", "/healthz", "/readyz", "/openapi.json", "/widget.js"}
 OWN = [door for door in DOORS if "{conversation}" in door.path]
 CLOSED = [door for door in DOORS if not door.public]
 DIGEST = "sha256:" + "0" * 64

@@ -46,8 +46,8 @@
     "approval.requested": "Waiting for approval of {}",
     "approval.granted": "{} is approved",
     "approval.denied": "{} is not approved",
-    "approval.expired": "{} was not approved in time",
-    "turn.abandoned": "This answer failed. Please ask again.",
+    "approval.expired": "{} is not approved in time",
+    "turn.abandoned": "This answer failed. Try again.",
     "turn.cancelled": "Stopped.",
     "conversation.stopped": "This conversation has ended.",
   };
@@ -66,7 +66,7 @@
       position: fixed;
       inset-block-end: 20px;
       inset-inline-end: 20px;
-      z-index: 9999;
+      z-index: 99;
       color-scheme: light dark;
       font: 15px/1.5 system-ui;
       color: var(--text);
@@ -395,7 +395,7 @@
     function source(cite, n, named) {
       const { document: id, quote } = cite;
       const title = cite.title || id.replace(/\.\w+$/, "").replace(/[_-]/g, " ");
-      const url = cite.url || option("document-url")?.replace("{}", encodeURI(id)) || id;
+      const url = option("document-url")?.replace("{}", encodeURI(id)) || id;
       const show = () => {
         dialog.replaceChildren(
           make("div.head", 0, make("h2", { dir: "auto" }, title), button("close", () => dialog.close())),

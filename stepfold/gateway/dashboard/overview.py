@@ -68,7 +68,7 @@ async def look(visit: Visit) -> Response:
             _budgets(visit),
         ),
     )
-    needs = needed(states, waiting, failures)
+    needs = needed(states, waiting, failures, budgets)
     values = {
         "seen": seen,
         "states": states,
@@ -103,15 +103,19 @@ async def lagging(visit: Visit) -> Lag:
     return Lag(max(last - seen, 0), lanes)
 
 
-def needed(states: Row, waiting: Sequence[Row], failures: Sequence[Row]) -> list[str]:
+def needed(
+    states: Row, waiting: Sequence[Row], failures: Sequence[Row], budgets: Sequence[Standing]
+) -> list[str]:
     """What a person must look at, in words; nothing when nothing needs one."""
     stopped = states["stopped"] + states["unreadable"]
     abandoned = sum(row["times"] for row in failures if row["kind"] == "turn.abandoned")
+    used_up = sum(bool(each.step) for each in budgets)
     told = (
         (len(waiting), "approval waits", "approvals wait"),
         (unknown(failures), "tool outcome is unknown", "tool outcomes are unknown"),
         (stopped, "conversation is stopped", "conversations are stopped"),
         (abandoned, "turn was given up today", "turns were given up today"),
+        (used_up, "budget is nearly used up", "budgets are nearly used up"),
     )
     return [count(times, one, many) for times, one, many in told if times]
 

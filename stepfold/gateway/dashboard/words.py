@@ -97,10 +97,6 @@ def clock(at: datetime | str | None) -> str:
     return NOTHING if at is None else f"{moment(at):%Y-%m-%d %H:%M:%S}"
 
 
-def day(at: datetime | str) -> str:
-    return f"{moment(at):%d %b}"
-
-
 def number(value: int | float | None) -> str:
     if value is None:
         return NOTHING
@@ -150,7 +146,7 @@ def failure(kind: str) -> str:
 FILTERS: Mapping[str, Any] = {
     each.__name__: each
     for each in (
-        money, exact, lapse, ago, until, clock, day, number, share, count, short, cut, cut_text,
+        money, exact, lapse, ago, until, clock, number, share, count, short, cut, cut_text,
         pretty, failure,
     )
 }  # fmt: skip
