@@ -10,7 +10,6 @@ from stepfold.streams.jetstream.gets import Gets
 from stepfold.streams.jetstream.headers import FENCE
 from stepfold.streams.log import LogConflict, LogUnavailable
 
-
 CONFLICT = 10071
 
 
