@@ -207,6 +207,10 @@ def sandboxes(asked: argparse.Namespace) -> None:
     _pairs("Sandboxes", ours("bench.sandbox", *(("--runs", "10") if asked.quick else ())))
 
 
+def dashboard(asked: argparse.Namespace) -> None:
+    _pairs("Dashboard", ours("bench.dashboard", *(("--quick",) if asked.quick else ())))
+
+
 def _pairs(title: str, rows: Iterable[Row]) -> None:
     table(title, ("what", "value"), (item for row in rows for item in row.items()))
 
@@ -221,6 +225,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
     "recall": recall,
     "providers": providers,
     "sandbox": sandboxes,
+    "dashboard": dashboard,
 }
 
 

@@ -41,7 +41,7 @@ def create(
         ),
     ] = None,
     operator: Annotated[
-        bool, typer.Option("--operator", help="Of no customer: for /metrics of the gateway.")
+        bool, typer.Option("--operator", help="Of no customer: /metrics, and all of the dashboard.")
     ] = False,
     name: Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")] = "",
     origin: Annotated[

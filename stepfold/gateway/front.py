@@ -39,7 +39,7 @@ CHAT, READ, APPROVE, ADMIN = "chat", "read", "approve", "admin"
 VISITOR, OPERATOR = "visitor", "operator"
 SCOPES = (CHAT, READ, APPROVE, ADMIN)
 """What a key of a customer may be for. `visitor` is of tokens only. `operator` is who runs the
-process: of no customer, and so in no conversation.
+process: of no customer, and so in no conversation but in the dashboard's.
 """
 
 APPOINTED_S = 1.0

@@ -157,6 +157,7 @@ async def test_a_page_that_keeps_people_out_would_be_told(browser: Browser, axe:
     await page.close()
 
 
+@pytest.mark.skipif(not SLOW, reason="it depends on how busy the machine is")
 async def test_the_first_page_is_there_within_a_second(desk: Stage, seen: Seen) -> None:
     took, sizes = [], []
     for _ in range(3):  # others may have the processors for a moment
@@ -173,13 +174,15 @@ async def test_the_first_page_is_there_within_a_second(desk: Stage, seen: Seen) 
     assert 20_000 < max(sizes) < 150_000
 
 
+@pytest.mark.skipif(not SLOW, reason="it depends on how busy the machine is")
 async def test_an_operator_follows_a_conversation_and_sees_its_cost_move(
     desk: Stage, seen: Seen
 ) -> None:
     page, name = seen.page, "being-answered"
     tokens = Tokens(desk.found.client)
     async with tokens.serving():
-        await page.goto(f"{desk.url}/conversations/acme/{name}")
+        async with page.expect_response("**/live?*"):
+            await page.goto(f"{desk.url}/conversations/acme/{name}")
         facts = page.locator("#facts")
         before = await facts.inner_text()
         await page.locator("details[id^=d-] > summary").first.click()

@@ -73,6 +73,7 @@ async def decide(visit: Visit, form: dict[str, str]) -> Response:
                 done = "denied"
             case _:
                 raise FrontRefused(422, "Wrong form", "the decision is grant or deny")
+    visit.questions.forget()
     if form.get("back") == "conversation":
         return visit.to("conversations", who.customer, name)
     return visit.to("approvals", done=done)

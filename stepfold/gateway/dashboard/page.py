@@ -130,8 +130,7 @@ class Visit(Struct, frozen=True):
 
     async def seen(self) -> int:
         """Where the views are in the log, or were a moment ago."""
-        (row,) = await self.rows("position")
-        return int(row["position"])
+        return await self.questions.position()
 
     def parameters(self, **more: object) -> dict[str, object]:
         told = {"customer": self.customer, "names": None, "now": self._now_s, "rows": ROWS}

@@ -1,7 +1,7 @@
 """The questions of the dashboard to the views: SQL files, each kept to one customer.
 
-Every file has `$customer`: null is an operator's, who sees all. Answers that are less than FRESH_S
-old are shared by everybody who asks the same.
+Every file has `$customer`: null is an operator's, who sees all. Answers are shared by everybody who
+asks the same, until the views have read more.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from stepfold.gateway.asking import Row, ask_raw, bind
 from stepfold.gateway.front import Front, refusing
 
 FRESH_S = 1.0
+"""How often at most it is asked where the views are."""
+KEPT_S = 10.0
 SEARCHED_STEPS = 100_000
 """How many of the latest steps are looked through, where looking means reading what they say."""
 EXPORTED_MAX = 10_000
@@ -40,23 +42,34 @@ def sql_of(name: str, parameters: Mapping[str, object]) -> str:
 
 
 class Questions:
-    """Asks the process that owns the views."""
+    """Asks the process that owns the views, and the same only once until they have read more: so
+    what a page shows is never older than where it says that it is.
+    """
 
     def __init__(self, front: Front) -> None:
         self._front = front
-        self._asked: dict[str, tuple[float, asyncio.Task[list[Row]]]] = {}
+        self._position: Asked | None = None
+        self._asked: dict[tuple[str, int], Asked] = {}
+
+    async def position(self) -> int:
+        """Where the views are in the log, or were less than FRESH_S ago. FrontRefused (503)."""
+        if self._position is None or self._position.is_old(FRESH_S):
+            self._position = self._ask(sql_of("position", {}))
+        (row,) = await self._position.rows()
+        return int(row["position"])
 
     async def rows(self, name: str, parameters: Mapping[str, object]) -> list[Row]:
         """FrontRefused (503) when nobody owns the views."""
-        sql = sql_of(name, parameters)
-        now = time.monotonic()
-        self._forget(now)
-        _, task = self._asked.get(sql, (0.0, None))
-        if task is None or (task.done() and _failed(task)):
-            task = asyncio.create_task(self._front.ask_views(sql))
-            task.add_done_callback(_failed)
-            self._asked[sql] = now, task
-        return await asyncio.shield(task)
+        key = sql_of(name, parameters), await self.position()
+        self._asked = {one: asked for one, asked in self._asked.items() if not asked.is_old(KEPT_S)}
+        asked = self._asked.get(key)
+        if asked is None:
+            asked = self._asked[key] = self._ask(key[0])
+        return await asked.rows()
+
+    def forget(self) -> None:
+        """Something was written here just now: who asks next must see it."""
+        self._position = None
 
     async def exported(self, name: str, parameters: Mapping[str, object], form: str) -> bytes:
         """One of the forms json, csv, parquet."""
@@ -67,12 +80,30 @@ class Questions:
         with refusing():
             return await ask_raw(self._front.found, sql, {}, form=form, rows_max=rows_max)
 
-    def _forget(self, now: float) -> None:
-        old = [sql for sql, (at, task) in self._asked.items() if now - at > FRESH_S and task.done()]
-        for sql in old:
-            del self._asked[sql]
+    def _ask(self, sql: str) -> Asked:
+        return Asked(asyncio.create_task(self._front.ask_views(sql)))
 
 
-def _failed(task: asyncio.Task[list[Row]]) -> bool:
-    """Looked at, so that nobody is told of an exception that nobody waited for."""
-    return task.cancelled() or task.exception() is not None
+class Asked:
+    """One question, and all who wait for its answer."""
+
+    def __init__(self, task: asyncio.Task[list[Row]]) -> None:
+        self._task = task
+        self._at = time.monotonic()
+        task.add_done_callback(_look_at)
+
+    def is_old(self, after_s: float) -> bool:
+        """Is it to be asked again? What failed is."""
+        if not self._task.done():
+            return False
+        failed = self._task.cancelled() or self._task.exception() is not None
+        return failed or time.monotonic() - self._at > after_s
+
+    async def rows(self) -> list[Row]:
+        return await asyncio.shield(self._task)
+
+
+def _look_at(task: asyncio.Task[list[Row]]) -> None:
+    """So that nobody is told of an exception that nobody waited for."""
+    if not task.cancelled():
+        task.exception()
