@@ -211,6 +211,12 @@ def dashboard(asked: argparse.Namespace) -> None:
     _pairs("Dashboard", ours("bench.dashboard", *(("--quick",) if asked.quick else ())))
 
 
+def gateway(asked: argparse.Namespace) -> None:
+    """Open streams and messages a second for minutes."""
+    size = ("--seconds", "20") if asked.quick else ()
+    _pairs("Gateway under load", ours("bench.gateway", *size))
+
+
 def _pairs(title: str, rows: Iterable[Row]) -> None:
     table(title, ("what", "value"), (item for row in rows for item in row.items()))
 
@@ -226,6 +232,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
     "providers": providers,
     "sandbox": sandboxes,
     "dashboard": dashboard,
+    "gateway": gateway,
 }
 
 

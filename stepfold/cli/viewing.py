@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,10 @@ LOOK_S = 0.005
 AWAY_S = 5.0
 """How much longer than the query itself an answer may take; how long a busy file is waited for."""
 AGAIN_S = 1.0
+SMALL = 2_000
+"""A batch of fewer steps costs what a fold costs at least, some 20 ms, however few they are."""
+RESTS, REST_S_MAX = 3, 0.25
+"""After a small batch the fold rests so many times what it took, unless somebody asks meanwhile."""
 
 log = logging.getLogger("stepfold.views")
 
@@ -67,12 +72,12 @@ class Told(Struct, frozen=True):
 
 async def own_views(found: Opened, here: Settings, ready: asyncio.Event) -> None:
     """Follow the log and answer questions, until cancelled or broken; `ready` is set in between."""
-    views = await open_views(here.views)
+    views, asked = await open_views(here.views), asyncio.Event()
     try:
         views.check_tail(await found.log.last())
-        async with ask.serve(found.client, QUERIES, _Answers(views).answer):
+        async with ask.serve(found.client, QUERIES, _Answers(views, asked).answer):
             ready.set()
-            await _follow(found, views)
+            await _follow(found, views, asked)
     finally:
         await asyncio.to_thread(views.close)
 
@@ -88,15 +93,25 @@ async def open_views(path: Path, *, read_only: bool = False) -> Views:
     return await asyncio.to_thread(load)
 
 
-async def _follow(found: Opened, views: Views) -> None:
-    """Fold the log as it grows: what arrives during one fold is the next one's batch."""
+async def _follow(found: Opened, views: Views, asked: asyncio.Event) -> None:
+    """Fold the log as it grows: what arrives until the next fold is its batch."""
     while True:
         try:
             async for batch in found.log.scan(after=views.position, follow=True):
+                asked.clear()
+                begin = time.monotonic()
                 await asyncio.to_thread(views.fold, batch)
+                if len(batch) < SMALL:
+                    await _rest(asked, min(REST_S_MAX, RESTS * (time.monotonic() - begin)))
         except LogUnavailable as error:
             log.warning("the views wait: %s", error)
             await asyncio.sleep(AGAIN_S)
+
+
+async def _rest(asked: asyncio.Event, most_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(most_s):
+            await asked.wait()
 
 
 async def catch_up(found: Opened, views: Views, *, to: int | None = None) -> None:
@@ -112,8 +127,9 @@ async def catch_up(found: Opened, views: Views, *, to: int | None = None) -> Non
 class _Answers:
     """Answers questions about views that somebody folds meanwhile."""
 
-    def __init__(self, views: Views) -> None:
+    def __init__(self, views: Views, asked: asyncio.Event) -> None:
         self._views = views
+        self._asked = asked
 
     async def answer(self, question: bytes) -> bytes:
         from stepfold.projections.views import ViewsError
@@ -132,6 +148,7 @@ class _Answers:
     async def _fresh(self, last: int) -> None:
         end = time.monotonic() + FRESH_S
         while self._views.position < last and time.monotonic() < end:
+            self._asked.set()
             await asyncio.sleep(LOOK_S)
 
 

@@ -31,6 +31,10 @@ from stepfold.tools.vault import KeyMissing
 
 CONNECTIONS_MAX = 10_000
 BACKLOG = 2_048
+KEEP_S = 75
+"""Longer than what stands before it keeps a connection that is idle (most of them 60 s): else it
+sends a request on one that is just being closed.
+"""
 STOP_S = 5
 """How long requests in hand may take when it ends."""
 
@@ -94,6 +98,7 @@ async def serving(gateway: Gateway, host: str, port: int) -> AsyncIterator[str]:
             access_log=False,
             server_header=False,
             backlog=BACKLOG,
+            timeout_keep_alive=KEEP_S,
             limit_concurrency=CONNECTIONS_MAX,
             timeout_graceful_shutdown=STOP_S,
         )
