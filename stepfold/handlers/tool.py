@@ -28,7 +28,7 @@ from stepfold.events.traces import traceparent
 from stepfold.events.values import Arguments, FileRef
 from stepfold.handlers.asking import Files
 from stepfold.handlers.decide import rule_for
-from stepfold.handlers.worker import since
+from stepfold.handlers.worker import Acting, since
 from stepfold.policy.agent import Agent
 from stepfold.policy.effect import Recovery
 from stepfold.policy.gate import Who, digest_of_call, grant_of, why_not
@@ -45,7 +45,7 @@ UNSEEN = frozenset({"timeout", "cancelled", "lost", "bug", "too_large"})
 log = logging.getLogger("stepfold.tool")
 
 
-class RunTool:
+class RunTool(Acting):
     by = "tool"
 
     def __init__(self, tools: Mapping[str, Tool], files: Files | None = None) -> None:

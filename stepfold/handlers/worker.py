@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import Protocol
 
 from stepfold.events.envelope import Entry
 from stepfold.events.event import Event, Request
@@ -29,23 +30,22 @@ class Worker(Protocol):
         ...
 
 
-@runtime_checkable
-class Acting(Protocol):
+class Acting(ABC):
     """What a worker also is whose work has effects: a start is recorded before it runs, and nobody
     runs a call again that had started, unless its own rule says how.
     """
 
+    @abstractmethod
     def recovers(self, request: Request, agent: Agent, reason: str) -> bool:
         """May a call that had started, and was `lost` or ran into its `timeout`, be taken up?"""
-        ...
 
+    @abstractmethod
     def first_run_s(self, request: Request, agent: Agent) -> float:
         """How long after its start a call must be left alone, in case its worker still lives."""
-        ...
 
+    @abstractmethod
     async def recover(self, entry: Entry, state: Conversation, agent: Agent) -> Event:
         """The outcome of a call that had started, and whose end nobody saw."""
-        ...
 
 
 def since(begin: float) -> float:
