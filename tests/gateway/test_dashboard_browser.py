@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, expect
 
 from stepfold.events.envelope import Entry, first
 from stepfold.events.event import ApprovalGranted, Event, Reasoned, ReasonRequested, ResponseGiven
@@ -19,7 +19,8 @@ from stepfold.streams.tokens import Tokens
 from tests.gateway.axe import axe_source, faults
 from tests.gateway.dashboard_sample import sample, waiting
 from tests.gateway.dashboard_stage import Stage, stage
-from tests.gateway.screenshots import CHROMIUM, chromium, enter
+from tests.gateway.screenshots import enter
+from tests.gateway.widget_stage import CHROMIUM, chromium
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -174,7 +175,6 @@ async def test_the_first_page_is_there_within_a_second(desk: Stage, seen: Seen) 
     assert 20_000 < max(sizes) < 150_000
 
 
-@pytest.mark.skipif(not SLOW, reason="it depends on how busy the machine is")
 async def test_an_operator_follows_a_conversation_and_sees_its_cost_move(
     desk: Stage, seen: Seen
 ) -> None:
@@ -206,6 +206,35 @@ async def test_an_operator_follows_a_conversation_and_sees_its_cost_move(
         await expect(facts).to_contain_text("$7.0")
         assert "$7.0" not in before
         await expect(page.locator("details[id^=d-]").first).to_have_attribute("open", "")
+
+
+async def test_a_page_is_live_however_late_its_scripts_come(desk: Stage, seen: Seen) -> None:
+    page = seen.page
+
+    async def delay(route: Route) -> None:
+        """Until all of the page is read, and what was to be done then is done."""
+        await page.wait_for_function("document.readyState !== 'loading' && window.htmx")
+        await page.evaluate("new Promise((done) => setTimeout(done))")
+        await route.continue_()
+
+    await page.route("**/hx-sse.min.js*", delay)
+    async with page.expect_response("**/live?*"):
+        await page.goto(f"{desk.url}/conversations/acme/fell-back")
+    asked = await append(desk, "fell-back", ReasonRequested("r7", 1, "late-model"))
+
+    await expect(page.locator(f"#s{asked.position}")).to_contain_text("late-model")
+
+
+async def test_a_page_that_was_turned_away_at_first_is_live_later(desk: Stage, seen: Seen) -> None:
+    page = seen.page
+    await page.route("**/live?*", lambda route: route.abort(), times=1)
+    async with page.expect_response("**/live?*"):
+        await page.goto(f"{desk.url}/conversations/acme/fell-back")
+    asked = await append(desk, "fell-back", ReasonRequested("r6", 1, "another-model"))
+
+    await expect(page.locator(f"#s{asked.position}")).to_contain_text("another-model")
+    assert all("ERR_FAILED" in each or "htmx:error" in each for each in seen.wrong)
+    seen.wrong.clear()
 
 
 async def test_the_overview_keeps_up(desk: Stage, seen: Seen) -> None:

@@ -8,6 +8,7 @@ import re
 from importlib.resources import files
 
 import httpx2
+import pytest
 
 from stepfold.gateway import widget
 from stepfold.gateway.serving import Made
@@ -77,3 +78,27 @@ async def test_the_demo_vouches_for_its_own_page_only_and_while_its_key_is_good(
     assert "unsafe" not in page.headers["content-security-policy"]
     assert begun.status_code == 201
     assert strange.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "192.0.2.7", "localhost.evil", ""]
+)
+async def test_the_demo_is_for_this_machine_whatever_name_others_give_it(
+    home: House, host: str
+) -> None:
+    key, _ = await home.keys.create("acme", tuple(ALL))
+    url = await home.open_gateway(Made(doors=(*DOORS, *widget.demo_doors(key.id))))
+    headers = {"Host": host, "Origin": f"http://{host}"}
+
+    async with httpx2.AsyncClient(base_url=url) as client:
+        answers = [
+            await client.request(*each.split(), headers=headers)
+            for each in ("GET /demo", "GET /demo/page.css", "POST /demo/token")
+        ]
+        here = [
+            await client.post("/demo/token", headers={"Host": each})
+            for each in ("localhost:1", "127.0.0.1", "[::1]:8000", "LOCALHOST")
+        ]
+
+    assert [answer.status_code for answer in answers] == [403] * 3
+    assert [answer.status_code for answer in here] == [201] * 4

@@ -53,7 +53,7 @@ CLERK = Agent(
     collections=("default",),
     limits=Limits(backoff_s=0.01, backoff_s_max=0.01),
 )
-CSS = "body { margin: 3rem; font: 18px/1.6 sans-serif; color-scheme: light dark; }"
+CSS = ":root { color-scheme: light dark; } body { margin: 3rem; font: 18px/1.6 sans-serif; }"
 ALL = DOORS if widget.DOORS[0] in DOORS else (*DOORS, *widget.DOORS)
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no {CHROMIUM}")

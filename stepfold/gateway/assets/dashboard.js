@@ -3,6 +3,7 @@
   "use strict";
   const typing = (target) => target.closest("input, select, textarea, [contenteditable]") !== null;
   const rows = () => [...document.querySelectorAll("main [data-row]")].filter((row) => row.checkVisibility());
+  const AGAIN_MS = 2000;
   let going = 0;
 
   function focusable(row) {
@@ -64,6 +65,18 @@
     const [shown, whole] = [here.getBoundingClientRect(), nav.getBoundingClientRect()];
     nav.scrollLeft += shown.left - whole.left - (whole.width - shown.width) / 2;
   }
+
+  // The extension comes back when a stream ends, but not when the first answer was none.
+  function connectAgain({ target }) {
+    const place = target.getAttribute && target.getAttribute("hx-sse:connect");
+    if (!place) return;
+    setTimeout(() => {
+      if (target.isConnected && !(target._htmx && target._htmx.sse)) htmx.ajax("GET", place, { source: target });
+    }, AGAIN_MS * (0.5 + Math.random()));
+  }
+
+  document.addEventListener("htmx:error", connectAgain);
+  document.addEventListener("htmx:response:error", connectAgain);
   window.addEventListener("hashchange", openTarget);
   openTarget();
 })();

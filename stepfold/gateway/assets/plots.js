@@ -38,7 +38,7 @@
     const daily = isTime && along.every((each) => each.length === 10);
     const day = new Intl.DateTimeFormat("en", { timeZone: "UTC", day: "numeric", month: "short" });
     const thin = Math.ceil(at.length / Math.max(Math.floor(canvas.clientWidth / 64), 2));
-    const days = { ...axis, splits: () => [...at].sort((a, b) => a - b).filter((_, index) => index % thin === 0), values: (_, splits) => splits.map((stamp) => day.format(stamp * 1000)) };
+    const days = { ...axis, size: 32, splits: () => [...at].sort((a, b) => a - b).filter((_, index) => index % thin === 0), values: (_, splits) => splits.map((stamp) => day.format(stamp * 1000)) };
     const bottom = daily ? days : isTime || isNumber ? axis : { ...axis, splits: () => at, values: (_, splits) => splits.map((index) => (along[index] || "").slice(0, 14)) };
     const plot = new uPlot({
       width: canvas.clientWidth, height: 210,

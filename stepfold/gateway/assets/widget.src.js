@@ -47,9 +47,9 @@
     "approval.granted": "{} is approved",
     "approval.denied": "{} is not approved",
     "approval.expired": "{} is not approved in time",
-    "turn.abandoned": "This answer failed. Try again.",
+    "turn.abandoned": "Failed. Try again.",
     "turn.cancelled": "Stopped.",
-    "conversation.stopped": "This conversation has ended.",
+    "conversation.stopped": "Conversation ended.",
   };
 
   /** What stands on a button in place of its word. */
@@ -58,9 +58,9 @@
   const STYLE = css`
     :host {
       --accent: light-dark(#4338ca, #a5b4fc);
-      --on-accent: light-dark(#fff, #14142b);
+      --on-accent: light-dark(#fff, #18181f);
       --surface: light-dark(#fff, #18181f);
-      --text: light-dark(#1b1b26, #ececf4);
+      --text: light-dark(#18181f, #eee);
       --muted: color-mix(in srgb, var(--text) 70%, var(--surface));
       --line: color-mix(in srgb, var(--text) 15%, var(--surface));
       position: fixed;
@@ -71,74 +71,67 @@
       font: 15px/1.5 system-ui;
       color: var(--text);
     }
-    [hidden] { display: none !important; }
+    [hidden] { display: none!important; }
     * { box-sizing: border-box; margin: 0; padding: 0; overflow-wrap: anywhere; }
     button, textarea { font: inherit; color: inherit; background: none; border: 0; padding: 6px; }
     button { min-width: 36px; border-radius: 99px; cursor: pointer; }
-    [aria-pressed=true] { font-weight: 700; }
-    a, b, [aria-pressed=true] { color: var(--accent); }
+    a, b, [aria-pressed=true] { color: var(--accent); font-weight: 700; }
     .open, .send, .you p { background: var(--accent); color: var(--on-accent); }
-    .open { padding: 12px 20px; }
-    .panel, dialog { background: var(--surface); color: inherit; border: 1px solid var(--line); border-radius: 16px; box-shadow: 0 9px 40px #0003; }
+    .open { padding: 14px 18px; }
+    .panel, dialog { background: var(--surface); color: inherit; border: 1px solid var(--line); border-radius: 16px; box-shadow: 0 6px 20px #0003; }
     .panel { display: flex; overflow: hidden; width: 400px; height: min(640px, 100dvh - 40px); }
     .panel, .list, .agent, ul { display: flex; flex-direction: column; gap: 6px; }
     .head, .row, form { display: flex; gap: 6px; align-items: center; }
-    .head { padding: 10px 18px; border-block-end: 1px solid var(--line); }
-    h2 { flex: 1; font-size: 17px; }
-    .log { flex: 1; overflow-y: auto; display: flex; flex-direction: column-reverse; outline-offset: -5px; }
+    .head { padding: 6px 18px; border-block-end: 1px solid var(--line); }
+    h2 { flex: 1; font-size: 16px; }
+    .log { flex: 1; overflow: auto; display: flex; flex-direction: column-reverse; outline-offset: -6px; }
     .list { padding: 18px; gap: 14px; margin-block-end: auto; }
     p { white-space: pre-wrap; }
-    .you { align-self: end; max-width: 85%; }
-    .you p { padding: 8px 14px; border-radius: 16px; }
+    .you { align-self: end; max-width: 90%; }
+    .you p { padding: 6px 14px; border-radius: 16px; }
     small, li { font-size: 13px; color: var(--muted); list-style: none; }
     li::before { content: "…"; display: inline-block; width: 20px; }
     li.ok::before { content: "✓"; }
     li.bad::before { content: "✕"; }
-    .run { animation: 1s infinite alternate run; }
-    @keyframes run { to { opacity: 0.5; } }
-    .fault { color: light-dark(#b3261e, #ffb4ab); }
+    @keyframes run { to { opacity: .5; } }
+    .fault { color: light-dark(#b00, #faa); }
     sup { line-height: 0; }
-    sup button { min-width: 0; margin-block: -9px; }
+    sup button { min-width: 0; margin: -6px -4px; }
     .row { flex-wrap: wrap; }
-    .row button { padding: 2px 10px; border: 1px solid var(--line); font-size: 13px; }
+    .row button { padding: 2px 14px; border: 1px solid var(--line); font-size: 13px; }
     .note { padding: 0 18px; }
-    form { margin: 12px; padding: 5px; border: 1px solid var(--muted); border-radius: 24px; }
+    form { margin: 14px; padding: 6px; border: 1px solid var(--muted); border-radius: 20px; }
     form:focus-within { outline: 2px solid var(--accent); }
-    textarea { flex: 1; resize: none; max-height: 140px; field-sizing: content; outline: 0; padding-inline: 10px; }
+    textarea { flex: 1; font-size: 16px; resize: none; max-height: 140px; field-sizing: content; outline: 0; padding-inline: 14px; }
     ::placeholder { color: var(--muted); opacity: 1; }
-    dialog { margin: auto; width: min(440px, 90vw); padding-block-end: 18px; }
-    dialog > * { margin: 0 18px 12px; }
+    dialog { margin: auto; width: min(400px, 90vw); }
+    dialog > * { margin: 0 18px 18px; }
     dialog p, .hand { border-inline-start: 3px solid var(--accent); padding-inline: 14px; }
-    dialog .head { margin: 0; border: 0; }
+    dialog .head { margin-inline: 0; }
     .spoken { position: absolute; height: 1px; overflow: hidden; clip-path: inset(50%); }
     @media (max-width: 480px) {
       .panel { position: fixed; inset: 0; width: auto; height: auto; border-radius: 0; }
-      textarea { font-size: 16px; }
     }
-    @media (prefers-reduced-motion) { .run { animation: none; } }
+    @media (prefers-reduced-motion: no-preference) { .run { animation: 1s infinite alternate run; } }
   `;
 
   function css(parts) {
     return parts[0];
   }
 
-  /** An element, made of "name.part"; what is no property of it becomes an attribute. A handler that
-   * gives false would forbid what the browser does of itself.
+  /** An element, made of "name.part" and its properties. A handler that gives false would forbid what
+   * the browser does of itself.
    */
   function make(named, given, ...inside) {
     const [name, part] = named.split(".");
-    const element = document.createElement(name);
+    const element = Object.assign(document.createElement(name), given);
     if (part) element.className = element.part = part;
-    for (const key in given) {
-      if (key in element) element[key] = given[key];
-      else element.setAttribute(key, given[key]);
-    }
     element.append(...inside.filter(Boolean));
     return element;
   }
 
   function anchor(href, text) {
-    return make("a", { href, target: "_blank", rel: "noopener" }, text);
+    return make("a", { href, target: "_blank" }, text);
   }
 
   function identity() {
@@ -161,7 +154,7 @@
       for (let again = 0; ; again++) {
         // The page's own server vouches for the visitor: it has the key, we get a token.
         if (url && (again || !host.token)) host.token = (await (await fetch(url, { method: "POST" })).json()).token;
-        const answer = await fetch(new URL("/v1/conversations" + path, gateway), {
+        const answer = await fetch(gateway.origin + "/v1/conversations" + path, {
           method: body ? "POST" : "GET",
           headers: { Authorization: "Bearer " + (host.token || option("token")), "Content-Type": "application/json", ...headers },
           body: body && JSON.stringify(body),
@@ -227,7 +220,7 @@
       if (event == "step") step(data.kind, data.event);
       else if (event == "rest") {
         state.rest = data.position;
-        if (data.standing == "stopped") notes.textContent = words["conversation.stopped"];
+        notes.textContent = words["conversation." + data.standing];
       } else heard(data);
       state.last = id;
     }
@@ -278,7 +271,7 @@
           item.steps.push((work = { call }));
         }
         work.name = name || work.name || "";
-        work.text = words[kind].replace("{}", work.name.replace(/_/g, " "));
+        work.text = words[kind].replace("{}", work.name.replace(/[_-]/g, " "));
         work.how = /requested/.test(kind) ? "run" : /returned|granted/.test(kind) ? "ok" : "bad";
         if (work.how != "ok") say(work.text);
       }
@@ -324,7 +317,7 @@
     }
 
     function button(name, onclick, given) {
-      return make("button." + name, { type: "button", ariaLabel: words[name], onclick, ...given }, SIGNS[name] || words[name]);
+      return make("button." + name, { ariaLabel: words[name], onclick, ...given }, SIGNS[name] || words[name]);
     }
 
     function add(item) {
@@ -466,14 +459,14 @@
     const stop = button("stop", () => {
       field.focus();
       request(`/${state.conversation}/cancel`, {}).catch(() => 0);
-    });
+    }, { type: "button" });
     const panel = make(
       "section.panel",
-      { role: "region", ariaLabel: words.title, hidden: true, onkeydown: (event) => void (event.key == "Escape" && close()) },
+      { ariaLabel: words.title, hidden: true, onkeydown: (event) => void (event.key == "Escape" && close()) },
       make("div.head", 0, make("h2", { dir: "auto" }, words.title), button("fresh", () => field.focus(clear())), button("close", close)),
       log,
       notes,
-      make("form", { onsubmit: submit }, field, stop, button("send", null, { type: "submit" })),
+      make("form", { onsubmit: submit }, field, stop, button("send")),
     );
     const dialog = make("dialog", { onclick: (event) => void (event.target == dialog && dialog.close()) });
     const spoken = make("div.spoken", { ariaLive: "polite" });
