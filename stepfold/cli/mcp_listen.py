@@ -69,10 +69,7 @@ async def listening(
     server: Server[Any], place: Place
 ) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
     """The URL it is to be found at, and the task that serves it; OSError where it cannot be."""
-    listener = socket.create_server(
-        (place.host, place.port),
-        family=socket.AF_INET6 if ":" in place.host else socket.AF_INET,
-    )
+    listener = bound(place)
     port = listener.getsockname()[1]
     app = server.streamable_http_app(
         streamable_http_path=PATH, host=place.host, transport_security=_security(place, port)
@@ -92,6 +89,24 @@ async def listening(
         web.should_exit = True
         await serving
         listener.close()
+
+
+def bound(place: Place) -> socket.socket:
+    """asyncio sends at once only on sockets that say they are TCP: else each answer takes 40 ms.
+    OSError where it cannot be.
+    """
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((place.host, place.port))
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 class _Web(uvicorn.Server):

@@ -9,7 +9,7 @@ import msgspec
 from stepfold.events.values import Usage
 from stepfold.gateway.answers import Called, Ended, Given, Item, Piece, Settled, Told, Waits
 from stepfold.gateway.doors import Json
-from stepfold.gateway.placing import Placed
+from stepfold.gateway.placing import Placed, address
 
 PROTOCOL = "1.0"
 
@@ -112,7 +112,8 @@ def _custom(name: str, value: Any) -> Json:
 def _cited(cite: Placed) -> Json:
     """`answerStart` and `answerEnd` count the code points of the answer."""
     told: Json = msgspec.to_builtins(cite.citation)
-    return {**told, "answerStart": cite.start, "answerEnd": cite.end}
+    about = {"title": cite.title, "url": address(cite.citation)}
+    return {**told, **about, "answerStart": cite.start, "answerEnd": cite.end}
 
 
 def _usage(usage: Usage | None) -> Json:

@@ -147,7 +147,7 @@ def _source(number: int, cite: Placed) -> Json:
     citation = cite.citation
     source = {
         "sourceId": f"c{number}",
-        "title": citation.document,
+        "title": cite.title,
         "providerMetadata": {"stepfold": msgspec.to_builtins(citation)},
     }
     if is_page(citation.document):

@@ -39,7 +39,7 @@ from stepfold.events.event import (
 )
 from stepfold.events.values import Arguments, Citation, Finish, Text, ToolCall, Usage
 from stepfold.gateway.front import CHAT, READ, Front, Principal
-from stepfold.gateway.placing import Placed, placed
+from stepfold.gateway.placing import Placed, placed, titles_in
 from stepfold.gateway.steps import hears_words
 from stepfold.policy.agent import SEARCH
 from stepfold.projections.conversation import evolve, replay
@@ -192,6 +192,10 @@ class Answering:
         whole: bool = True,
         reads: bool = False,
     ) -> None:
+        before = tuple(before)
+        self._titles: dict[str, str] = {}
+        for event in before:
+            self._titles |= titles_in(event)
         self._state = evolve(replay(before), message)
         self._ahead = len(self._state.unheard)
         self._others = set(self._state.open)
@@ -243,6 +247,7 @@ class Answering:
 
     def _step(self, event: Event) -> list[Item]:  # noqa: PLR0911  (one case after the other)
         self._listen(event)
+        self._titles |= titles_in(event)
         if isinstance(event, ConversationStopped):
             return [self._ended("stopped", event.reason)]
         if not self._turn or getattr(event, "turn", 0) != self._turn:
@@ -355,7 +360,7 @@ class Answering:
             self._speech.part,
             event.text,
             tuple(self._before),
-            placed(event.text, event.citations, parts),
+            placed(event.text, event.citations, parts, self._titles),
             event.outcome,
             draft.finish if draft else "stop",
             self._usage(),

@@ -8,6 +8,7 @@ from stepfold.gateway.conversations import PATH, TAG, TALK
 from stepfold.gateway.doors import About, Answer, Asked, Door, Parameter
 from stepfold.gateway.following import ID, Mark, followed, read_mark
 from stepfold.gateway.query import AFTER, CONVERSATION, check_query, choice, number
+from stepfold.gateway.sending import StreamEvent
 from stepfold.gateway.streaming import MEDIA, frames
 from stepfold.gateway.web import gateway_of, stream
 
@@ -20,8 +21,8 @@ UNTIL = Parameter(
 LAST = Parameter(
     "Last-Event-ID",
     "header",
-    {"type": "string", "pattern": f"^{ID}$"},
-    "The id of the last event that was received; it goes before `after`.",
+    {"type": "string", "pattern": f"^({ID})?$"},
+    "The id of the last event that was received, empty for none; it goes before `after`.",
 )
 
 
@@ -48,7 +49,7 @@ DOORS = (
             " `taken_back` (forget the words of a call), `rest` (it is the contact's move). Each"
             " has an id; whoever comes back with the last one goes on right behind it.",
             parameters=(CONVERSATION, AFTER, UNTIL, LAST),
-            answers={200: Answer("The stream.", media=MEDIA, example="id: 2\nevent: step\n…")},
+            answers={200: Answer("The stream.", StreamEvent, MEDIA)},
             refusals=(404,),
             tag=TAG,
         ),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -27,11 +28,12 @@ from stepfold.events.event import (
 )
 from stepfold.events.values import Text, ToolCall
 from stepfold.gateway.answers import PAUSE
-from stepfold.gateway.front import VISITOR, Front, FrontRefused, Principal
+from stepfold.gateway.front import VISITOR, Front, FrontRefused, Overtaken, Principal
 
 NAME_DIGITS = 32
 BEGINNINGS_MAX = 16
 """So many beginnings of a history are looked for, the shortest first: that is the usual one."""
+RACES_MAX = 10
 _NOT_FOUND = 404
 
 
@@ -209,28 +211,22 @@ def message_id(id: str, text: str) -> str:
 
 
 class Place(Struct, frozen=True):
-    """Say `text` there, as the message behind `messages` others."""
+    """Say `text` there: right after the position `after`, where that is not None."""
 
     conversation: str
     text: str
-    messages: int
+    after: int | None = None
 
 
 async def say(front: Front, who: Principal, asks: Asks, history: History) -> Entry:
     """Say it where it belongs. Who comes at the same instant as another one with the same history
-    does not share its conversation.
+    does not share its conversation: one of them is first, and the other looks again.
     """
-    place = await _place(front, who, asks, history)
-    entry = await _say(front, who, asks, place)
-    entries = await front.read(who, place.conversation)
-    earlier = sum(
-        isinstance(each.event, MessageReceived) and each.position < entry.position
-        for each in entries
-    )
-    if earlier == place.messages:
-        return entry
-    own = f"{asks.channel}-{secrets.token_hex(NAME_DIGITS // 2)}"
-    return await _say(front, who, asks, _begin(own, history))
+    for _ in range(RACES_MAX):
+        place = await _place(front, who, asks, history)
+        with suppress(Overtaken):
+            return await _say(front, who, asks, place)
+    return await _say(front, who, asks, _begin(new_name(who, asks), history))
 
 
 async def _place(front: Front, who: Principal, asks: Asks, history: History) -> Place:
@@ -238,29 +234,33 @@ async def _place(front: Front, who: Principal, asks: Asks, history: History) -> 
     count = len(history.exchanges)
     for beginning in (*range(1, min(count, BEGINNINGS_MAX)), *([count] if count else ())):
         name = name_of(who, asks, history.exchanges[:beginning])
-        log = await _log(front, who, name)
-        if log is None:
+        entries = await _entries(front, who, name)
+        if not entries:
             free = name if beginning == count else free
             continue
-        for number, each in enumerate(log):
+        log = spoken(entries)
+        for each in log:
             if asks.again and each.message == asks.id:
-                return Place(name, each.said, number)
+                return Place(name, each.said)
         if fits(log, history, beginning):
-            return Place(name, history.last, len(log))
-    return _begin(free or new_name(who, asks), history)
+            return Place(name, history.last, entries[-1].position)
+    if free:
+        return _begin(free, history, after=0)
+    return _begin(new_name(who, asks), history)
 
 
-def _begin(name: str, history: History) -> Place:
-    return Place(name, quoting(history.exchanges, history.last), 0)
+def _begin(name: str, history: History, *, after: int | None = None) -> Place:
+    return Place(name, quoting(history.exchanges, history.last), after)
 
 
-async def _log(front: Front, who: Principal, name: str) -> tuple[Spoken, ...] | None:
+async def _entries(front: Front, who: Principal, name: str) -> list[Entry]:
+    """All of its steps; none where there is no such conversation."""
     try:
-        return spoken(await front.read(who, name))
+        return await front.read(who, name)
     except FrontRefused as error:
         if error.status != _NOT_FOUND:
             raise
-        return None
+        return []
 
 
 async def _say(front: Front, who: Principal, asks: Asks, place: Place) -> Entry:
@@ -273,6 +273,7 @@ async def _say(front: Front, who: Principal, asks: Asks, place: Place) -> Entry:
         contact=asks.contact,
         trace=asks.trace,
         agent=asks.agent,
+        after=place.after,
     )
 
 
@@ -286,9 +287,11 @@ async def say_in(front: Front, who: Principal, asks: Asks, name: str, history: H
     except FrontRefused as error:
         if error.status != _NOT_FOUND:
             raise
-        return await _say(front, who, asks, _begin(name, history))
+        with suppress(Overtaken):
+            return await _say(front, who, asks, _begin(name, history, after=0))
+        started = await front.check(who, name)
     refuse_other(started, asks.agent, name)
-    place = Place(name, history.latest, 0)
+    place = Place(name, history.latest)
     known = Asks(asks.contact or started.contact, "", asks.channel, asks.id, asks.again, asks.trace)
     return await _say(front, who, known, place)
 

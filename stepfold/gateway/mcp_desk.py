@@ -29,6 +29,7 @@ from stepfold.events.event import (
 )
 from stepfold.events.names import conversation_filter, token
 from stepfold.events.values import Citation, Passage
+from stepfold.gateway.placing import address, titles_in
 from stepfold.gateway.steps import at_rest
 from stepfold.handlers.inbox import Inbox, Message
 from stepfold.knowledge.knowledge import Knowledge
@@ -53,8 +54,12 @@ class DeskRefused(Exception):
 
 
 class Cited(Struct, frozen=True):
+    """`url` is the page, or a name of the characters in another document."""
+
     document: str
     quote: str
+    title: str
+    url: str
 
 
 class Answered(Struct, frozen=True):
@@ -87,7 +92,7 @@ class Told(Struct, frozen=True):
 
 class Desk:
     """`agent` answers; with `writes` its tools may change something, and so may those of the
-    conversations that are joined. `searches` is whether passages may be read.
+    conversations that are joined. `reads` is whether passages may be read, and why a turn failed.
     """
 
     def __init__(  # noqa: PLR0913  (what it needs to answer)
@@ -100,7 +105,7 @@ class Desk:
         customer: str,
         wait_s: float,
         writes: bool,
-        searches: bool = True,
+        reads: bool = True,
     ) -> None:
         self.customer = token("customer", customer)
         self.agent = agent
@@ -109,7 +114,7 @@ class Desk:
         self._knowledge = knowledge
         self._wait_s = wait_s
         self._writes = writes
-        self._searches = searches
+        self._reads = reads
         self._asking = 0
 
     async def ask(self, question: str, conversation: str, trace: str, watch: Watch) -> Answered:
@@ -125,13 +130,13 @@ class Desk:
         self._asking += 1
         try:
             entry = await self._inbox.receive(message)
-            return _answered(name, await self._wait(entry, watch))
+            return _answered(name, await self._wait(entry, watch), reads=self._reads)
         finally:
             self._asking -= 1
 
     async def search(self, query: str, passages: int) -> Sequence[Passage]:
         """The passages that the agent would find, best first."""
-        if not self._searches:
+        if not self._reads:
             raise DeskRefused("this key may not read documents: it needs the scope read")
         if not self.agent.collections:
             raise DeskRefused(f"agent {self.agent.name!r} has no knowledge to search")
@@ -139,7 +144,12 @@ class Desk:
 
     async def conversation(self, name: str) -> Told:
         entries = await self._read(name)
-        words = [said for entry in entries if (said := _words(entry)) is not None]
+        titles = _titles(entries)
+        words = [
+            said
+            for entry in entries
+            if (said := _words(entry, titles, reads=self._reads)) is not None
+        ]
         state = replay(entry.event for entry in entries)
         return Told(
             conversation=name,
@@ -203,41 +213,57 @@ async def _until_rest(log: JetStreamLog, message: Entry, after: int) -> AsyncGen
                 return
 
 
-def _answered(name: str, entries: list[Entry]) -> Answered:
+def _answered(name: str, entries: list[Entry], *, reads: bool) -> Answered:
     given = [entry.event for entry in entries if isinstance(entry.event, ResponseGiven)]
     if not given:
-        raise DeskRefused(f"no answer: {_why(entries)}; conversation {name!r}")
+        raise DeskRefused(f"no answer: {_why(entries, reads=reads)}; conversation {name!r}")
     last = given[-1]
-    return Answered(name, last.text, last.outcome, _cited(last.citations))
+    return Answered(name, last.text, last.outcome, _cited(last.citations, _titles(entries)))
 
 
-def _why(entries: list[Entry]) -> str:
-    reasons = [why for entry in entries if (why := _ending(entry.event))]
+def _why(entries: list[Entry], *, reads: bool) -> str:
+    reasons = [why for entry in entries if (why := _ending(entry.event, reads=reads))]
     return reasons[-1] if reasons else "the turn ended without one"
 
 
-def _words(entry: Entry) -> Words | None:
+def _words(entry: Entry, titles: Mapping[str, str], *, reads: bool) -> Words | None:
     at = entry.at.isoformat()
     match entry.event:
         case MessageReceived(text=text, contact=contact):
             return Words(contact or "contact", text, at)
         case ResponseGiven(text=text, citations=citations):
-            return Words("agent", text, at, _cited(citations))
+            return Words("agent", text, at, _cited(citations, titles))
         case event:
-            why = _ending(event)
+            why = _ending(event, reads=reads)
             return Words("nobody", f"no answer: {why}", at) if why else None
 
 
-def _ending(event: Event) -> str:
-    """Why a turn ended without an answer; empty for any other step."""
+def _ending(event: Event, *, reads: bool) -> str:
+    """Why a turn ended without an answer; empty for any other step. A detail may name what only
+    readers may know.
+    """
     match event:
         case TurnAbandoned(reason=reason, detail=detail):
-            return f"{reason}: {detail}" if detail else reason
+            return f"{reason}: {detail}" if detail and reads else reason
         case TurnCancelled(reason=reason) | ConversationStopped(reason=reason):
             return reason
         case _:
             return ""
 
 
-def _cited(citations: Sequence[Citation]) -> tuple[Cited, ...]:
-    return tuple(Cited(each.document, each.quote) for each in citations)
+def _titles(entries: Sequence[Entry]) -> dict[str, str]:
+    """Of the documents that were found, by their names."""
+    return {name: title for each in entries for name, title in titles_in(each.event).items()}
+
+
+def _cited(citations: Sequence[Citation], titles: Mapping[str, str]) -> tuple[Cited, ...]:
+    """A document that was found in an earlier turn is called by its name."""
+    return tuple(
+        Cited(
+            document=each.document,
+            quote=each.quote,
+            title=titles.get(each.document) or each.document,
+            url=address(each),
+        )
+        for each in citations
+    )

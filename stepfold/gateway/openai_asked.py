@@ -7,14 +7,29 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from stepfold.gateway.histories import History, Line, history_of
-from stepfold.gateway.openai_shared import TOOLS, OpenAIRefused, Refused, check_extra, text_of
+from stepfold.gateway.openai_shared import (
+    TOOLS,
+    GivenPart,
+    OpenAIRefused,
+    Refused,
+    check_extra,
+    text_of,
+    told_extra,
+)
 
 ITEMS_MAX = 2_000
 REFUSED = {
     "tools": TOOLS,
     "tool_choice": TOOLS,
     "prompt": Refused("an agent has its own instructions"),
-    "text": Refused("an agent answers in text", ({"format": {"type": "text"}}, {})),
+    "text": Refused(
+        "an agent answers in text",
+        tuple(
+            {**format, **verbosity}
+            for format in ({}, {"format": {"type": "text"}})
+            for verbosity in ({}, *({"verbosity": each} for each in ("low", "medium", "high")))
+        ),
+    ),
 }
 IGNORED = frozenset(
     (
@@ -50,14 +65,10 @@ class _Open(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-class InputPart(_Open):
-    type: str
-
-
 class InputItem(_Open):
-    type: str = "message"
+    type: Annotated[str, Field(json_schema_extra={"enum": ["message", *sorted(OWN)]})] = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
-    content: str | list[InputPart] | None = None
+    content: str | list[GivenPart] | None = None
 
 
 class ConversationGiven(_Open):
@@ -66,6 +77,8 @@ class ConversationGiven(_Open):
 
 class ResponsesBody(_Open):
     """Other parameters are ignored, or refused where that would change what is asked for."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra=told_extra(REFUSED, IGNORED))
 
     model: Annotated[str, Field(max_length=128, description="An agent's name.")] = ""
     input: (

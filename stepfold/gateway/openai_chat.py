@@ -22,6 +22,7 @@ from stepfold.gateway.openai_shared import (
     CHANNEL,
     ERRORS,
     TOOLS,
+    GivenPart,
     OpenAIRefused,
     Refused,
     chat_annotations,
@@ -33,6 +34,7 @@ from stepfold.gateway.openai_shared import (
     one_model,
     text_of,
     told,
+    told_extra,
 )
 from stepfold.gateway.query import IDEMPOTENCY, id_of
 from stepfold.gateway.sending import BODY_BYTES_MAX, DONE, data, no_answer, streamed, whole
@@ -89,13 +91,17 @@ class _Open(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-class ChatPart(_Open):
-    type: str
-
-
 class ChatMessage(_Open):
-    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[ChatPart] | None = None
+    role: Annotated[
+        Literal["system", "developer", "user", "assistant", "tool", "function"],
+        Field(json_schema_extra={"enum": list(_WHO)}),
+    ]
+    content: str | list[GivenPart] | None = None
+    refusal: str | None = None
+    tool_calls: Annotated[
+        list[Any] | None,
+        Field(max_length=MESSAGES_MAX, json_schema_extra={"anyOf": [{"enum": [None, []]}]}),
+    ] = None
 
 
 class StreamOptions(_Open):
@@ -104,6 +110,8 @@ class StreamOptions(_Open):
 
 class ChatBody(_Open):
     """Other parameters are ignored, or refused where that would change what is asked for."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra=told_extra(REFUSED, IGNORED))
 
     model: Annotated[str, Field(min_length=1, max_length=128, description="An agent's name.")]
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MESSAGES_MAX)]
@@ -168,12 +176,11 @@ def chat_history(body: ChatBody) -> History:
     for number, message in enumerate(body.messages):
         where = f"messages[{number}]"
         who = _WHO.get(message.role)
-        if who is None or (message.model_extra or {}).get("tool_calls"):
+        if who is None or message.tool_calls:
             why = f"{where}: the agent runs its own tools: send what was said, not their calls"
             raise OpenAIRefused(why, where, "unsupported_role")
         text = text_of(message.content, f"{where}.content")
-        text = text or str((message.model_extra or {}).get("refusal") or "")
-        if text:
+        if text := text or message.refusal or "":
             lines.append(Line(who, text))
     try:
         return history_of(lines)

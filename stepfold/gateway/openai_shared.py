@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -18,6 +18,8 @@ from stepfold.gateway.problems import body_of, more_headers
 from stepfold.gateway.sending import NO_RETRY, NoAnswer
 
 CHANNEL = "openai"
+TEXTS = ("text", "input_text", "output_text")
+REFUSAL = "refusal"
 _SERVER = 500
 _KINDS: Mapping[int, tuple[str, str]] = {
     401: ("invalid_request_error", "invalid_api_key"),
@@ -27,7 +29,6 @@ _KINDS: Mapping[int, tuple[str, str]] = {
 }
 _CODES = {"No such agent": "model_not_found", "No answer": "no_answer"}
 Body = TypeVar("Body", bound=BaseModel)
-Item = TypeVar("Item", bound=BaseModel)
 
 
 ERRORS: Mapping[int, Answer] = {
@@ -109,30 +110,64 @@ def check_extra(body: BaseModel, refused: Mapping[str, Refused], ignored: frozen
         rule = refused.get(name)
         if rule is None and name not in ignored:
             raise OpenAIRefused(f"Unknown parameter: {name!r}.", name, "unknown_parameter")
-        if rule is not None and value is not None and value not in rule.harmless:
+        if rule is not None and value is not None and not _harmless(value, rule):
             why = f"Unsupported parameter: {name!r}: {rule.why}."
             raise OpenAIRefused(why, name, "unsupported_parameter")
 
 
-def text_of(content: str | list[Item] | None, param: str) -> str:
+def _harmless(value: object, rule: Refused) -> bool:
+    """In JSON `true` is not 1."""
+    return any(
+        value == each and isinstance(value, bool) == isinstance(each, bool)
+        for each in rule.harmless
+    )
+
+
+def told_extra(
+    refused: Mapping[str, Refused], ignored: frozenset[str]
+) -> Callable[[dict[str, Any]], None]:
+    """The schema of a body as `check_extra` has it."""
+
+    def tell(schema: dict[str, Any]) -> None:
+        known = schema["properties"]
+        for name, rule in refused.items():
+            meaning = f"Not done here: {rule.why}."
+            known[name] = {"enum": [None, *rule.harmless], "description": meaning}
+        for name in sorted(ignored):
+            known[name] = {"description": "Ignored."}
+        schema["additionalProperties"] = False
+
+    return tell
+
+
+class GivenPart(BaseModel):
+    """Of a message. What is no text is refused."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Annotated[str, Field(json_schema_extra={"enum": [*TEXTS, REFUSAL]})]
+    text: str | None = None
+    refusal: str | None = None
+
+
+def text_of(content: str | Sequence[GivenPart] | None, param: str) -> str:
     """Of a message; OpenAIRefused for a part that is no text."""
     if content is None or isinstance(content, str):
         return content or ""
     texts = []
     for part in content:
-        kind, text = getattr(part, "type", ""), _text(part)
+        text = _text(part)
         if text is None:
-            why = f"a part of type {kind!r} cannot be sent here: only text can"
+            why = f"a part of type {part.type!r} cannot be sent here: only text can"
             raise OpenAIRefused(why, param, "unsupported_content")
         texts.append(text)
     return "\n\n".join(texts)
 
 
-def _text(part: BaseModel) -> str | None:
-    kind = getattr(part, "type", "")
-    if kind in ("text", "input_text", "output_text"):
-        return getattr(part, "text", None) or ""
-    return getattr(part, "refusal", None) if kind == "refusal" else None
+def _text(part: GivenPart) -> str | None:
+    if part.type in TEXTS:
+        return part.text or ""
+    return part.refusal or "" if part.type == REFUSAL else None
 
 
 # -- usage and citations ----------------------------------------------------------------------
@@ -173,7 +208,7 @@ def url_citation(cite: Placed) -> Json:
     return {
         "start_index": cite.start,
         "end_index": cite.end,
-        "title": cite.citation.document,
+        "title": cite.title,
         "url": address(cite.citation),
         "stepfold": msgspec.to_builtins(cite.citation),
     }

@@ -6,32 +6,49 @@ model hung it on, else to the whole. Places count Unicode code points of the ans
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
+from stepfold.events.event import Event, RetrievalReturned
 from stepfold.events.values import Citation, Part, Refusal, Text
 
 
 class Placed(Struct, frozen=True):
-    """`answer[start:end]` rests on the citation."""
+    """`answer[start:end]` rests on the citation; `title` is its document's, else its name."""
 
     citation: Citation
     start: int
     end: int
+    title: str
 
     def moved(self, by: int) -> Placed:
         """In a text that has so many characters before the answer."""
-        return Placed(self.citation, self.start + by, self.end + by)
+        return Placed(self.citation, self.start + by, self.end + by, self.title)
 
 
 def placed(
-    answer: str, citations: Sequence[Citation], parts: Sequence[Part] = ()
+    answer: str,
+    citations: Sequence[Citation],
+    parts: Sequence[Part] = (),
+    titles: Mapping[str, str] = {},
 ) -> tuple[Placed, ...]:
-    """`parts` are the model's own words, where the answer is made of them."""
+    """`parts` are the model's own words, where the answer is made of them; `titles` are those of
+    documents, by their names.
+    """
     hung = dict(_spans(parts))
-    return tuple(Placed(each, *_span(answer, each, hung)) for each in citations)
+    return tuple(
+        Placed(each, *_span(answer, each, hung), titles.get(each.document) or each.document)
+        for each in citations
+    )
+
+
+def titles_in(event: Event) -> dict[str, str]:
+    """Those of the documents that were found, by their names."""
+    if not isinstance(event, RetrievalReturned):
+        return {}
+    return {each.document: each.title for each in event.passages}
 
 
 def _spans(parts: Sequence[Part]) -> Iterator[tuple[tuple[str, int, int], tuple[int, int]]]:

@@ -17,8 +17,8 @@ from starlette.responses import Response
 from stepfold.gateway.front import FrontRefused
 
 MEDIA = "application/problem+json"
-ABOUT = "https://stepfold.dev/problems/"
-"""A name, not a page that must be there."""
+ABOUT = "urn:stepfold:problem:"
+"""A name and not a page: the same on every gateway, and in no domain that is somebody else's."""
 MISTAKES_MAX = 10
 REQUEST = "stepfold.request"
 """A scope's id of its request."""
@@ -80,18 +80,23 @@ async def body_of(request: Request, shape: type[Body]) -> Body:
     if media != JSON and not media.endswith("+json"):
         why = f"the body is {media}: send {JSON}"
         raise FrontRefused(415, "Unsupported media type", why)
-    try:
-        async with asyncio.timeout(BODY_S):
-            raw = await request.body()
-    except TimeoutError:
-        why = f"the body did not come within {BODY_S:g} s"
-        raise FrontRefused(408, "Too slow", why) from None
+    raw = await read_body(request)
     try:
         return shape.model_validate_json(raw or b"{}")
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         told = "; ".join(f"{_place(each['loc'])}: {each['msg']}" for each in found[:MISTAKES_MAX])
         raise FrontRefused(422, "Wrong body", told) from error
+
+
+async def read_body(request: Request, *, within_s: float = BODY_S) -> bytes:
+    """All of it; FrontRefused (408) where it comes too slowly."""
+    try:
+        async with asyncio.timeout(within_s):
+            return await request.body()
+    except TimeoutError:
+        why = f"the body did not come within {within_s:g} s"
+        raise FrontRefused(408, "Too slow", why) from None
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

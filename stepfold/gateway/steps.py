@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 
 from stepfold.events.envelope import Entry, kind, tag
 from stepfold.events.event import ReasonRequested
+from stepfold.events.values import Citation
 from stepfold.events.wire import encode_event
 from stepfold.gateway.front import READ, Principal
 from stepfold.policy.agent import Agent
@@ -63,8 +64,10 @@ class Step(Struct, frozen=True, omit_defaults=True):
     cause: str = ""
 
 
-def step_for(who: Principal, entry: Entry) -> Step | None:
-    """None when it is not told to them."""
+def step_for(who: Principal, entry: Entry, titles: Mapping[str, str] = {}) -> Step | None:
+    """None when it is not told to them. `titles` are those of documents, by their names: who may
+    not read passages gets them with the citations.
+    """
     name = kind(entry.event)
     if who.may(READ):
         event = Raw(encode_event(entry.event))
@@ -75,7 +78,14 @@ def step_for(who: Principal, entry: Entry) -> Step | None:
     for field in TOLD[name]:
         if (value := getattr(entry.event, field)) not in ("", ()):
             fields[field] = value
+    if "citations" in fields:
+        fields["citations"] = [_titled(each, titles) for each in fields["citations"]]
     return Step(entry.position, entry.at, name, Raw(msgspec.json.encode(fields)))
+
+
+def _titled(citation: Citation, titles: Mapping[str, str]) -> dict[str, Any]:
+    title = titles.get(citation.document)
+    return {**msgspec.to_builtins(citation), **({"title": title} if title else {})}
 
 
 def hears_words(who: Principal, agent: Agent | None) -> bool:

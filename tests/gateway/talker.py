@@ -24,6 +24,7 @@ from stepfold.tools.tool import FunctionTool
 from tests.gateway.house import House, house
 
 QUOTE = "ask for a refund within 30 days of your first payment"
+TITLE = "Trials, cancellation and refunds"
 PREAMBLE = "Let me look that up."
 QUESTION = "Can I get my money back for order 17?"
 USAGE = Usage(input=100, output=20, cached=40, thinking=5)

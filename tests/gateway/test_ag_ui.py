@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from stepfold.events.event import MessageReceived
 from tests.gateway.house import House
-from tests.gateway.talker import CLERK, PREAMBLE, QUESTION, QUOTE, Room, answer, talking
+from tests.gateway.talker import CLERK, PREAMBLE, QUESTION, QUOTE, TITLE, Room, answer, talking
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MODULES = os.environ.get("STEPFOLD_AI_SDK", "")
@@ -75,6 +75,7 @@ async def test_a_run_is_messages_and_tool_calls_with_their_results(room: Room) -
     assert words == PREAMBLE + answer(1)
     (cite,) = told[-2]["value"]
     assert answer(1)[cite["answerStart"] : cite["answerEnd"]] == QUOTE
+    assert (cite["title"], cite["url"][:22]) == (TITLE, "urn:stepfold:document:")
     assert told[-1]["outcome"] == {"type": "success"}
     assert told[-1]["usage"][0]["totalTokens"] == 240
 
@@ -124,7 +125,13 @@ async def test_its_own_client_finds_every_event_in_order(room: Room) -> None:
         assert await process.wait() == 0
 
     told = {each["name"]: each["value"] for each in lines}
-    assert told["u1"]["events"][-1]["type"] == "RUN_FINISHED"
+    for turn, name in enumerate(("u1", "u2"), start=1):
+        events = told[name]["events"]
+        assert events[-1]["type"] == "RUN_FINISHED"
+        (told_by,) = (each["value"] for each in events if each.get("name") == "citations")
+        (cite,) = told_by
+        assert cite["document"] == "trial-and-refunds.md"
+        assert answer(turn)[cite["answerStart"] : cite["answerEnd"]] == cite["quote"] == QUOTE
     roles = [each["role"] for each in told["u2"]["messages"]]
     assert roles.count("user") == 2
     assert roles.count("tool") == 4

@@ -17,7 +17,7 @@ import pytest_asyncio
 from stepfold.events.event import ConversationStarted, MessageReceived
 from stepfold.gateway.front import CHAT
 from stepfold.gateway.visitors import Claims
-from tests.gateway.talker import PREAMBLE, QUESTION, QUOTE, Room, answer, talking
+from tests.gateway.talker import PREAMBLE, QUESTION, QUOTE, TITLE, Room, answer, talking
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MODULES = os.environ.get("STEPFOLD_AI_SDK", "")
@@ -82,7 +82,7 @@ async def test_an_answer_is_a_message_of_steps_tools_and_sources(room: Room) -> 
     assert by["order_status"]["input"] == {"order": 17}
     assert by["order_status"]["providerExecuted"]
     source = told[-3]
-    assert source["title"] == "trial-and-refunds.md"
+    assert source["title"] == TITLE
     assert source["providerMetadata"]["stepfold"]["quote"] == QUOTE
     (cite,) = told[-4]["citations"]
     assert answer(1)[cite["startIndex"] : cite["endIndex"]] == QUOTE
@@ -209,17 +209,20 @@ async def test_the_package_itself_holds_a_conversation(room: Room) -> None:
     told = await node(room, "talk")
 
     assert "error" not in told
-    first = told["first"]
-    words = [part["text"] for part in first["parts"] if part["type"] == "text"]
-    assert words == [PREAMBLE, answer(1)]
-    tools = {each["toolName"]: each for each in first["parts"] if each["type"] == "dynamic-tool"}
-    assert tools["order_status"]["state"] == "output-available"
-    assert tools["order_status"]["output"]["status"] == "shipped"
-    (source,) = (each for each in first["parts"] if each["type"] == "source-document")
-    assert source["providerMetadata"]["stepfold"]["quote"] == QUOTE
-    assert first["metadata"]["usage"]["totalTokens"] == 240
-    assert first["states"] > 5
-    assert told["second"]["parts"][-2]["text"] == answer(2)
+    for turn, message in enumerate((told["first"], told["second"]), start=1):
+        by: dict[str, list[dict[str, Any]]] = {}
+        for part in message["parts"]:
+            by.setdefault(part["type"], []).append(part)
+        assert [part["text"] for part in by["text"]] == [PREAMBLE, answer(turn)]
+        tools = {each["toolName"]: each for each in by["dynamic-tool"]}
+        assert tools["order_status"]["state"] == "output-available"
+        assert tools["order_status"]["output"]["status"] == "shipped"
+        (source,) = by["source-document"]
+        assert source["filename"] == "trial-and-refunds.md"
+        assert source["title"] == TITLE
+        assert source["providerMetadata"]["stepfold"]["quote"] == QUOTE
+        assert message["metadata"]["usage"]["totalTokens"] == 240
+        assert message["states"] > 5
     assert told["again"]["parts"] == told["second"]["parts"]
     assert told["anew"]["parts"][-2]["text"] == answer(3)
     assert told["rest"] is None

@@ -19,6 +19,7 @@ from tests.gateway.talker import (
     PREAMBLE,
     QUESTION,
     QUOTE,
+    TITLE,
     Room,
     answer,
     talking,
@@ -76,7 +77,7 @@ async def test_an_answer_with_a_tool_call_its_usage_and_its_citations(room: Room
     (annotation,) = choice.message.annotations
     cite = annotation.url_citation
     assert SAID[cite.start_index : cite.end_index] == QUOTE
-    assert cite.title == "trial-and-refunds.md"
+    assert cite.title == TITLE
     assert cite.url.startswith("urn:stepfold:document:trial-and-refunds.md#char=")
     assert completion.usage.prompt_tokens == 200
     assert completion.usage.completion_tokens == 40

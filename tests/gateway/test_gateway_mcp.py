@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -13,11 +16,13 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import TextContent
 
+from stepfold.cli.mcp_listen import Place, bound
 from stepfold.gateway.front import CHAT, READ
 from tests.gateway.talker import QUESTION, QUOTE, Room, answer, talking
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+TITLE = "Trials, cancellation and refunds"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -74,7 +79,10 @@ async def test_a_client_asks_with_a_tool_call_and_gets_citations(room: Room, mod
 
     assert tools == {"ask", "search_knowledge", "conversation"}
     assert given["answer"] == answer(1)
-    assert [each["quote"] for each in given["citations"]] == [QUOTE]
+    (cite,) = given["citations"]
+    assert (cite["quote"], cite["title"]) == (QUOTE, TITLE)
+    assert cite["url"].startswith("urn:stepfold:document:trial-and-refunds.md#char=")
+    assert told["said"][-1]["citations"][0]["title"] == TITLE
     assert {"tool.returned", "response.given"} <= set(steps)
     assert again.structured_content["answer"] == answer(2)
     assert [said["who"] for said in told["said"]] == ["contact", "agent"] * 2
@@ -100,6 +108,38 @@ async def test_a_key_that_may_only_talk_reads_no_documents(room: Room) -> None:
     assert "it needs the scope read" in refusal(found)
 
 
+async def test_why_a_turn_failed_is_for_those_who_may_read(room: Room) -> None:
+    room.model.broken = 100
+    async with session(room, scopes=(CHAT,), modern=False) as client:
+        talks = refusal(await client.call_tool("ask", {"question": QUESTION}))
+    async with session(room, modern=False) as client:
+        reads = refusal(await client.call_tool("ask", {"question": QUESTION}))
+
+    assert talks.startswith("no answer: model; conversation ")
+    assert "it broke off" in reads
+
+
+async def test_a_gateway_that_ends_lets_go_at_once(tmp_path: Path) -> None:
+    asked = {"name": "ask", "arguments": {"question": QUESTION}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": asked}
+    accepts = {"Accept": "application/json, text/event-stream"}
+    async with talking(tmp_path) as room:
+        room.model.may.clear()
+        client = await room.home.client(url=room.home.url)
+        waiting = asyncio.create_task(client.post("/mcp", json=body, headers=accepts))
+        await room.model.hangs.wait()
+        (gateway,) = room.home.gateways.values()
+        gateway.closing.set()
+        async with asyncio.timeout(2):
+            told = await asyncio.gather(waiting, return_exceptions=True)
+        room.model.may.set()
+
+    (answered,) = told
+    assert isinstance(answered, httpx2.Response)
+    assert gateway.guard.limits.streams == 0
+    assert answered.status_code == 503 or '"result"' not in answered.text
+
+
 async def test_without_a_good_key_nothing_is_said(room: Room) -> None:
     client = await room.home.client("sfk_nobody_nothing")
     reader = await room.home.client(await room.home.key(scopes=(READ,)))
@@ -115,3 +155,20 @@ async def test_requests_leave_nothing_open(room: Room) -> None:
 
     (gateway,) = room.home.gateways.values()
     await eventually(lambda: gateway.guard.limits.streams == 0)
+
+
+async def test_what_stepfold_mcp_serve_answers_is_sent_at_once() -> None:
+    options: list[int] = []
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        made = writer.get_extra_info("socket")
+        options.append(made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    with bound(Place("127.0.0.1", 0)) as listener:
+        async with await asyncio.start_server(connected, sock=listener):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            await reader.read()
+            writer.close()
+
+    assert options[0]
