@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from stepfold.events.envelope import Entry
 from stepfold.gateway.ag_ui_events import Run, failed
-from stepfold.gateway.answers import PAUSE, answered
+from stepfold.gateway.answers import answered
 from stepfold.gateway.doors import About, Answer, Asked, Door
 from stepfold.gateway.front import CHAT, VISITOR, FrontRefused
 from stepfold.gateway.histories import (
@@ -29,6 +29,7 @@ from stepfold.gateway.histories import (
     own_name,
     say_in,
 )
+from stepfold.gateway.items import PAUSE
 from stepfold.gateway.problems import body_of
 from stepfold.gateway.sending import BODY_BYTES_MAX, StreamEvent, data, streamed
 from stepfold.gateway.streaming import MEDIA

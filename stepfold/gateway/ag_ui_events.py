@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from stepfold.events.values import Usage
-from stepfold.gateway.answers import Called, Ended, Given, Item, Piece, Settled, Told, Waits
 from stepfold.gateway.doors import Json
+from stepfold.gateway.items import Called, Ended, Given, Item, Piece, Settled, Told, Waits
 from stepfold.gateway.placing import Placed, address
 
 PROTOCOL = "1.0"

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from stepfold.events.envelope import Entry
 from stepfold.events.event import MessageReceived
 from stepfold.gateway.ai_sdk_parts import Parts
-from stepfold.gateway.answers import PAUSE, answered, answering_for
+from stepfold.gateway.answers import answered, answering_for
 from stepfold.gateway.doors import About, Answer, Asked, Door, Parameter
 from stepfold.gateway.front import CHAT, VISITOR, FrontRefused
 from stepfold.gateway.histories import (
@@ -32,6 +32,7 @@ from stepfold.gateway.histories import (
     own_name,
     say_in,
 )
+from stepfold.gateway.items import PAUSE
 from stepfold.gateway.problems import body_of
 from stepfold.gateway.query import check_query
 from stepfold.gateway.sending import BODY_BYTES_MAX, DONE, StreamEvent, data, streamed

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from stepfold.gateway.answers import (
+from stepfold.gateway.doors import Json
+from stepfold.gateway.items import (
     Began,
     Called,
     Ended,
@@ -22,7 +23,6 @@ from stepfold.gateway.answers import (
     Told,
     Waits,
 )
-from stepfold.gateway.doors import Json
 from stepfold.gateway.placing import Placed, is_page
 
 FINISHES = {"length": "length", "content_filter": "content-filter", "stop": "stop"}

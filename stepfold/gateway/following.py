@@ -19,9 +19,10 @@ from contextlib import aclosing
 from msgspec import Struct
 
 from stepfold.events.envelope import Entry
-from stepfold.events.event import Reasoned
+from stepfold.events.event import Reasoned, ReasonRequested
 from stepfold.events.values import Text
 from stepfold.gateway.front import READ, Front, FrontRefused, Principal, refusing
+from stepfold.gateway.placing import titles_in
 from stepfold.gateway.steps import Standing, at_rest, hears_words, standing, step_for
 from stepfold.gateway.streaming import Sent
 from stepfold.projections.conversation import Conversation, evolve, replay
@@ -68,12 +69,14 @@ async def followed(
     before = [entry for entry in entries if entry.position <= mark.position]
     last = entries[-1].position
     telling = Telling(who, replay(each.event for each in before), mark, last, words=words)
+    for entry in before:
+        telling.know(entry)
     if until_rest and telling.rests:
         yield telling.rest()
         return
     claimed = await _claimed(front, who, conversation, entries, mark.shown)
     if mark.shown is not None and claimed is None:
-        yield telling.taken_back(TakenBack(mark.shown.call, 0, 0))
+        yield telling.taken_back(_of(mark.shown.call, before))
     if claimed is not None and mark.shown is not None:
         telling.go_on(mark.shown.call, claimed)
     happenings = front.happenings(
@@ -112,6 +115,13 @@ async def _claimed(
     return begin if right else None
 
 
+def _of(call: str, before: Sequence[Entry]) -> TakenBack:
+    """The call is named as it was when its words were told."""
+    asked = (e.event for e in before if isinstance(e.event, ReasonRequested))
+    found = next((each for each in asked if each.call == call), None)
+    return TakenBack(call, found.turn, found.attempt) if found else TakenBack(call, 0, 0)
+
+
 class Telling:
     """What was told so far; `last` is the step that was the last one when it began."""
 
@@ -124,6 +134,11 @@ class Telling:
         self._last = last
         self._words = words
         self._call, self._said = "", ""
+        self._titles = dict[str, str]()
+
+    def know(self, entry: Entry) -> None:
+        """A step that is not told any more: documents have their titles from it."""
+        self._titles |= titles_in(entry.event)
 
     def go_on(self, call: str, said: str) -> None:
         """The client has this of the open call."""
@@ -149,7 +164,8 @@ class Telling:
         self._position = entry.position
         if isinstance(entry.event, Reasoned) and entry.event.call == self._call:
             self.go_on("", "")
-        step = step_for(self._who, entry)
+        self.know(entry)
+        step = step_for(self._who, entry, self._titles)
         sent = [] if step is None else [Sent("step", step, self.id)]
         return [*sent, self.rest()] if self.rests else sent
 

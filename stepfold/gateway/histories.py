@@ -27,8 +27,8 @@ from stepfold.events.event import (
     ResponseGiven,
 )
 from stepfold.events.values import Text, ToolCall
-from stepfold.gateway.answers import PAUSE
 from stepfold.gateway.front import VISITOR, Front, FrontRefused, Overtaken, Principal
+from stepfold.gateway.items import PAUSE
 
 NAME_DIGITS = 32
 BEGINNINGS_MAX = 16

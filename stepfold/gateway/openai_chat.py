@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from starlette.responses import JSONResponse, Response
 
 from stepfold.events.envelope import Entry
-from stepfold.gateway.answers import PAUSE, Ended, Given, Item, Piece, answered
+from stepfold.gateway.answers import answered
 from stepfold.gateway.bodies import NAME_OR_NONE
 from stepfold.gateway.doors import About, Answer, Asked, Door, Json, Parameter
 from stepfold.gateway.front import CHAT, READ, FrontRefused
 from stepfold.gateway.histories import Asks, History, Line, history_of, say, say_in
+from stepfold.gateway.items import PAUSE, Ended, Given, Item, Piece
 from stepfold.gateway.openai_shared import (
     CHANNEL,
     ERRORS,

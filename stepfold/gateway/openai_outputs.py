@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from stepfold.events.values import Usage
-from stepfold.gateway.answers import Called, Ended, Given, Item, Piece, Settled, Told
 from stepfold.gateway.doors import Json
+from stepfold.gateway.items import Called, Ended, Given, Item, Piece, Settled, Told
 from stepfold.gateway.openai_shared import responses_annotations, responses_usage
 from stepfold.gateway.placing import Placed
 from stepfold.policy.agent import SEARCH

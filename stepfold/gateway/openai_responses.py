@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 
 from stepfold.events.envelope import Entry
 from stepfold.events.event import ConversationStarted, MessageReceived
-from stepfold.gateway.answers import Ended, answered, answering_for
+from stepfold.gateway.answers import answered, answering_for
 from stepfold.gateway.doors import About, Answer, Asked, Door, Parameter
 from stepfold.gateway.front import CHAT, READ, FrontRefused
 from stepfold.gateway.histories import (
@@ -32,6 +32,7 @@ from stepfold.gateway.histories import (
     say_in,
     spoken,
 )
+from stepfold.gateway.items import Ended
 from stepfold.gateway.openai_asked import ResponsesBody, check, input_history
 from stepfold.gateway.openai_outputs import Head, Writing
 from stepfold.gateway.openai_shared import (

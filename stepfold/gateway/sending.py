@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from http import HTTPStatus
 
 import msgspec
 from msgspec import Struct
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from stepfold.events.envelope import Entry
-from stepfold.gateway.answers import Ended, Given, Item, answered
+from stepfold.gateway.answers import answered
 from stepfold.gateway.doors import Asked, Json
 from stepfold.gateway.front import FrontRefused
+from stepfold.gateway.items import Ended, Given, Item
 from stepfold.gateway.streaming import (
     MEDIA,
     PULSE,
@@ -26,6 +30,7 @@ from stepfold.gateway.streaming import (
     pulsed,
 )
 from stepfold.gateway.web import gateway_of
+from stepfold.streams.ending import end
 
 WAIT_S = 600.0
 """So long an answer is waited for that is wanted as a whole."""
@@ -34,6 +39,13 @@ BODY_BYTES_MAX = 4_000_000
 DONE = "data: [DONE]\n\n"
 NO_RETRY = {"X-Should-Retry": "false"}
 """The openai clients ask again by themselves where this does not stand."""
+LATER = {
+    "Gateway ends": "this gateway ends, another one answers",
+    "Log unavailable": "the log is away",
+    "No answer yet": "it is still worked on",
+}
+"""By titles of problems: what to say once a question is recorded."""
+PASSES = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 log = logging.getLogger("stepfold.gateway")
 
 
@@ -55,7 +67,7 @@ def data(event: Json, name: str = "") -> str:
 
 
 class NoAnswer(FrontRefused):
-    """The turn ended without one: to ask again is to ask anew."""
+    """The question is recorded, and there is none: to ask again is to ask anew."""
 
 
 def no_answer(ended: Ended, conversation: str) -> NoAnswer:
@@ -72,9 +84,11 @@ async def streamed(
     failed: Failed,
     *,
     headers: Mapping[str, str] = {},
+    once: bool = False,
 ) -> Response:
     """Say it, and answer with what `body` makes of it. FrontRefused before the first byte; what
-    goes wrong later is told as `failed` has it.
+    goes wrong later is told as `failed` has it. `once`: without an Idempotency-Key whoever asks
+    again asks anew.
     """
     gateway = gateway_of(asked.request)
     closed = gateway.guard.limits.open(asked.who)
@@ -83,7 +97,11 @@ async def streamed(
     except BaseException:
         closed()
         raise
-    response = Stream(_frames(asked, body(entry), failed), closed, media=MEDIA)
+
+    def told(error: FrontRefused) -> str:
+        return failed(_once(asked, entry, error) if once else error)
+
+    response = Stream(_frames(asked, body(entry), told), closed, media=MEDIA)
     response.headers.update({"X-Conversation": entry.conversation, **headers})
     return response
 
@@ -108,7 +126,7 @@ async def _frames(
     except FrontRefused as error:
         yield failed(error)
     except Exception:
-        log.exception("%s %s failed", asked.request.method, asked.request.url.path)
+        log.exception("%s %r failed", asked.request.method, asked.request.url.path)
         yield failed(FrontRefused(500, "Gateway failed", "the log of the gateway says how"))
     finally:
         await body.aclose()
@@ -118,18 +136,51 @@ def _ends() -> FrontRefused:
     return FrontRefused(503, "Gateway ends", "this gateway ends: ask again, another one answers")
 
 
+def _once(asked: Asked, entry: Entry, error: FrontRefused) -> FrontRefused:
+    """What went wrong after the question was recorded. Whoever asks again without an id of its own
+    would ask anew, and pay twice; the answer comes all the same.
+    """
+    if error.status not in PASSES or "idempotency-key" in asked.request.headers:
+        return error
+    why = (
+        f"{LATER.get(error.title, error.detail)}; the question is recorded, and the answer will be"
+    )
+    return NoAnswer(504, "No answer yet", f"{why} in conversation {entry.conversation!r}")
+
+
 async def whole(
     asked: Asked, say: Callable[[], Awaitable[Entry]], *, wait_s: float = WAIT_S
 ) -> tuple[Entry, list[Item]]:
     """Say it, and wait for all items of the answer; the last is its end. FrontRefused (504, 503)
-    where none comes.
+    where none comes. ClientDisconnect when nobody waits any more.
     """
     closed = gateway_of(asked.request).guard.limits.open(asked.who)
     try:
         entry = await say()
-        return entry, await _whole(asked, entry, wait_s)
+        try:
+            return entry, await _unless_gone(asked.request, _whole(asked, entry, wait_s))
+        except FrontRefused as error:
+            raise _once(asked, entry, error) from error
     finally:
         closed()
+
+
+async def _unless_gone(request: Request, items: Awaitable[list[Item]]) -> list[Item]:
+    """The items, while the client is there."""
+    coming, gone = asyncio.ensure_future(items), asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait((coming, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not coming.done():
+            raise ClientDisconnect
+        return coming.result()
+    finally:
+        await end(coming, gone)
+
+
+async def _gone(request: Request) -> None:
+    """Returns when the client has hung up. The body was read before."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _whole(asked: Asked, entry: Entry, wait_s: float) -> list[Item]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TypeVar
 
 import msgspec
@@ -13,6 +13,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from stepfold.gateway.front import FrontRefused
+from stepfold.streams.ending import end
 
 PULSE_S = 15.0
 """Proxies close what is silent for longer, most of them after 30 or 60 s."""
@@ -60,11 +61,8 @@ async def pulsed(
             else:
                 yield None
     finally:
-        for each in (ending, coming):
-            each.cancel()
-        await asyncio.gather(ending, coming, return_exceptions=True)
-        with suppress(RuntimeError):  # it was closed while it ran
-            await items.aclose()
+        await end(ending, coming)
+        await items.aclose()
 
 
 async def frames(
@@ -110,9 +108,7 @@ class Stream(StreamingResponse):
             if telling.done():
                 telling.result()
         finally:
-            for each in (telling, watching):
-                each.cancel()
-            await asyncio.gather(telling, watching, return_exceptions=True)
+            await end(telling, watching)
             self._closed()
             await self._body.aclose()
 

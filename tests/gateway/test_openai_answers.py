@@ -29,8 +29,9 @@ from stepfold.events.event import (
     TurnCancelled,
 )
 from stepfold.events.values import Citation, Passage, Text, ToolCall, Usage
-from stepfold.gateway.answers import (
-    Answering,
+from stepfold.gateway.answers import Answering
+from stepfold.gateway.histories import History, Line, fits, history_of, quoting, spoken
+from stepfold.gateway.items import (
     Began,
     Called,
     Ended,
@@ -42,7 +43,6 @@ from stepfold.gateway.answers import (
     Told,
     Waits,
 )
-from stepfold.gateway.histories import History, Line, fits, history_of, quoting, spoken
 from stepfold.gateway.placing import address, placed
 from stepfold.streams.listening import Happening, TakenBack, Words
 
