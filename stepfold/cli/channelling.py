@@ -7,7 +7,6 @@ channels/teams.toml    Microsoft Teams (docs/teams.md)
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -17,11 +16,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from stepfold.app import Opened
-from stepfold.events.envelope import Entry
+from stepfold.gateway.appointed import Appointed
 from stepfold.gateway.dashboard.dashboard import PREFIX, routes
 from stepfold.gateway.front import Front
 from stepfold.gateway.guarding import Guard
-from stepfold.handlers.inbox import Inbox, Message
 from stepfold.settings import Settings
 from stepfold.streams.config import CHANNELS
 from stepfold.streams.jetstream.sealed import JetStreamSealed
@@ -29,8 +27,6 @@ from stepfold.streams.lanes import Lanes
 
 FOLDER = "channels"
 SLACK, TEAMS = "slack.toml", "teams.toml"
-APPOINTED_S = 1.0
-"""How long the appointed agent is believed to be the same."""
 
 
 @asynccontextmanager
@@ -60,21 +56,6 @@ async def _dashboard(request: Request) -> Response:
     return RedirectResponse(f"{PREFIX}/")
 
 
-class Desk:
-    """Takes messages for the agent that is appointed now."""
-
-    def __init__(self, found: Opened) -> None:
-        self._found = found
-        self._inbox: Inbox | None = None
-        self._at = 0.0
-
-    async def receive(self, message: Message) -> Entry:
-        now = time.monotonic()
-        if self._inbox is None or now - self._at > APPOINTED_S:
-            self._inbox, self._at = await self._found.inbox(), now
-        return await self._inbox.receive(message)
-
-
 @asynccontextmanager
 async def _slack(found: Opened, path: Path) -> AsyncIterator[list[BaseRoute]]:
     from stepfold.channels.slack.config import read_slack
@@ -85,7 +66,7 @@ async def _slack(found: Opened, path: Path) -> AsyncIterator[list[BaseRoute]]:
 
     door = SlackDoor(
         config,
-        receive=Desk(found).receive,
+        receive=Appointed(found).receive,
         log=found.log,
         approvals=found.approvals(),
         files=found.files,
@@ -115,7 +96,7 @@ async def _teams(found: Opened, path: Path) -> AsyncIterator[list[BaseRoute]]:
             log=found.log,
             store=JetStreamSealed(found.client, CHANNELS),
             keep=found.files.put,
-            receive=Desk(found).receive,
+            receive=Appointed(found).receive,
             begin=beginning(found.log, agent.name, digest),
             cancel=inbox.cancel,
             approvals=found.approvals(),

@@ -17,6 +17,7 @@ from stepfold.app import HELP_DESK, Opened, opened
 from stepfold.cli.exits import STOPPED
 from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script, ToolFiles
 from stepfold.cli.screen import paragraph, say, say_json, warn
+from stepfold.cli.serve import is_loopback
 from stepfold.cli.stop import Stop
 from stepfold.gateway.front import APPROVE, CHAT, READ
 from stepfold.gateway.keys import keys_of
@@ -48,7 +49,8 @@ def dev(
 ) -> None:
     """`stepfold serve --http`, with the sample as knowledge where there is none, and a key.
 
-    It starts anew when a file of the agent or of a tool changes. The key is good until it ends.
+    It starts anew when a file of the agent, of a tool or of the hooks changes. The key is good
+    until it ends. The page on which anybody may talk is there on loopback only.
     """
     here = settings.read(folder=data)
     try:
@@ -58,26 +60,40 @@ def dev(
     if not port:
         raise typer.BadParameter("name a port: it stays when it starts anew", param_hint="--http")
     files = [path for path in (agent, script, *(tools or ())) if path is not None]
+    files += _sources(hooks) if hooks else []
     words = ["serve", "--data", str(here.folder), "--http", f"{host}:{port}"]
     words += [word for path in tools or () for word in ("--tools", str(path))]
     for name, value in (("--agent", agent), ("--script", script), ("--hooks", hooks)):
         words += [name, str(value)] if value else []
     words += ["--json"] if json else []
     url = f"http://{'localhost' if host == LOOPBACK else host}:{port}"
-    raise typer.Exit(asyncio.run(_dev(here, words, files, url, json=json)))
+    demo = is_loopback(host)
+    raise typer.Exit(asyncio.run(_dev(here, words, files, url, demo=demo, json=json)))
+
+
+def _sources(module: str) -> list[Path]:
+    """Where a module may lie that is imported from the folder the command stands in."""
+    path = Path(*module.split("."))
+    return [path.with_suffix(".py"), path]
 
 
 async def _dev(
-    here: Settings, words: Sequence[str], files: Sequence[Path], url: str, *, json: bool
+    here: Settings,
+    words: Sequence[str],
+    files: Sequence[Path],
+    url: str,
+    *,
+    demo: bool,
+    json: bool,
 ) -> int:
     """The exit code. The log stays open while the server starts anew."""
     stop = Stop(lambda: None)
     try:
         async with opened(here) as found, _key(found) as (id, key):
             _add_sample(here)
-            _say(url, key, json=json)
+            _say(url, key, demo=demo, json=json)
             watched = [*files, *(here.folder / name for name in LAID)]
-            return await _serve([*words, "--demo", id], watched, stop)
+            return await _serve([*words, *(("--demo", id) if demo else ())], watched, stop)
     except asyncio.CancelledError:
         if not stop.signals:
             raise
@@ -103,13 +119,14 @@ def _add_sample(here: Settings) -> None:
         library.add(default, load(SAMPLE))
 
 
-def _say(url: str, key: str, *, json: bool) -> None:
+def _say(url: str, key: str, *, demo: bool, json: bool) -> None:
     if json:
         say_json({"url": url, "key": key, "customer": CUSTOMER})
         return
     say(f"key        {key}", bold=True)
     say(paragraph(f"of customer {CUSTOMER}, good until this ends", first=" " * 11, rest=" " * 11))
-    say(f"widget     {url}/demo")
+    if demo:
+        say(f"widget     {url}/demo")
     say(f"dashboard  {url}/dashboard  (sign in with the key)")
     say("try")
     say(f"  KEY={key}")
@@ -121,8 +138,11 @@ def _say(url: str, key: str, *, json: bool) -> None:
 
 
 async def _serve(words: Sequence[str], watched: Sequence[Path], stop: Stop) -> int:
-    """Until a signal comes, or it ends by itself; anew after each change of what is watched."""
+    """Until a signal comes, or the first one ends by itself; anew after each change of what is
+    watched. A later one that ends by itself read a mistake, which is likely mended soon.
+    """
     asked = asyncio.ensure_future(stop.asked())
+    anew = False
     while True:
         before = _times(watched)
         server = await asyncio.create_subprocess_exec(
@@ -133,7 +153,10 @@ async def _serve(words: Sequence[str], watched: Sequence[Path], stop: Stop) -> i
         changed = asyncio.ensure_future(_changed(watched, before))
         try:
             await asyncio.wait((ended, changed, asked), return_when=asyncio.FIRST_COMPLETED)
-            anew = changed.done() and not asked.done() and not ended.done()
+            if anew and ended.done() and not asked.done():
+                warn(f"it has ended ({ended.result()}): it starts anew when a file changes")
+                await asyncio.wait((changed, asked), return_when=asyncio.FIRST_COMPLETED)
+            anew = changed.done() and not asked.done() and (anew or not ended.done())
         finally:
             changed.cancel()
             code = await _end(server, ended)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from starlette.responses import Response
 
+from stepfold.gateway.asking import ROWS_MAX
 from stepfold.gateway.bodies import Decide
 from stepfold.gateway.conversations import PATH
 from stepfold.gateway.doors import About, Answer, Asked, Door, Parameter, Run
@@ -86,14 +87,16 @@ async def _decide(asked: Asked, *, agrees: bool) -> Response:
     name, call = asked.named("conversation"), asked.named("call")
     await asked.front.check(asked.who, name)
     key, approvals = (asked.who.customer, name), asked.front.approvals
+    digest, person, said = body.digest, body.person, body.comment
+    by = f"key:{asked.who.key}"
     with refusing():
         if agrees:
             entry = await approvals.grant(
-                key, call, digest=body.digest, person=body.person, comment=body.comment
+                key, call, digest=digest, person=person, comment=said, by=by
             )
         else:
             entry = await approvals.deny(
-                key, call, digest=body.digest, person=body.person, reason=body.comment
+                key, call, digest=digest, person=person, reason=said, by=by
             )
     events = f"/v1/conversations/{name}/events?after={entry.position}&until=rest"
     return answer(Recorded(name, entry.position, entry.at, events))
@@ -111,7 +114,9 @@ def _door(what: str, summary: str, run: Run) -> Door:
         About(
             f"{what}Call",
             summary,
-            "It is bound to the digest of the call: another call under this name is refused.",
+            "It is bound to the digest of the call: another call under this name is refused."
+            " Whoever has the key vouches for the name of the person, so that one key can speak for"
+            " several people; the key is recorded beside it.",
             body=Decide,
             example=_DECISION,
             parameters=(CONVERSATION, CALL),
@@ -130,9 +135,9 @@ DOORS = (
         list_,
         About(
             "listApprovals",
-            "All calls of the customer that wait for people, the latest first.",
-            "Out of the views, which follow the log by some milliseconds.",
-            answers={200: Answer("All of them.", Approvals)},
+            "The calls of the customer that wait for people, the latest first.",
+            f"Out of the views, which follow the log by some milliseconds; at most {ROWS_MAX:,}.",
+            answers={200: Answer("The latest of them.", Approvals)},
             refusals=(503,),
             tag=TAG,
         ),

@@ -20,6 +20,7 @@ from stepfold.events.event import (
 from stepfold.gateway.bodies import Begin, Cancel, Say
 from stepfold.gateway.doors import About, Answer, Asked, Door
 from stepfold.gateway.front import CHAT, READ, VISITOR, FrontRefused, Principal
+from stepfold.gateway.placing import titles_in
 from stepfold.gateway.problems import body_of
 from stepfold.gateway.query import (
     AFTER,
@@ -217,7 +218,8 @@ async def steps(asked: Asked) -> Response:
     check_query(asked.request, (AFTER, LIMIT))
     after, most = number(asked.request, AFTER), number(asked.request, LIMIT)
     entries = await asked.front.read(asked.who, asked.named("conversation"), after=after)
-    told = [step for entry in entries if (step := step_for(asked.who, entry)) is not None]
+    titles = {name: title for each in entries for name, title in titles_in(each.event).items()}
+    told = [step for entry in entries if (step := step_for(asked.who, entry, titles)) is not None]
     more = told[most - 1].position if len(told) > most else None
     return answer(Steps(tuple(told[:most]), more))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -18,6 +19,7 @@ from stepfold.streams.config import STEPS, TIMERS
 async def counted(found: Opened) -> AsyncIterator[Render]:
     """Whoever never looks pays nothing: the log is followed only once somebody has looked."""
     counts: list[Counting] = []
+    beginning = asyncio.Lock()
 
     async def lanes() -> Mapping[str, Lane]:
         streams = [await jetstream.standing(found.client, name) for name in (STEPS, TIMERS)]
@@ -26,8 +28,9 @@ async def counted(found: Opened) -> AsyncIterator[Render]:
     async with AsyncExitStack() as stack:
 
         async def render() -> bytes:
-            if not counts:
-                counts.append(await stack.enter_async_context(counting(found.log, lanes)))
+            async with beginning:  # else all who look first at once follow it
+                if not counts:
+                    counts.append(await stack.enter_async_context(counting(found.log, lanes)))
             return text(await counts[0].now())
 
         yield render

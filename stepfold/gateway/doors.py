@@ -86,7 +86,9 @@ Tell = Callable[[FrontRefused, Request], Response]
 
 
 class Door(Struct, frozen=True):
-    """`about` None: it is not in the description. `told` is how a refusal is told."""
+    """`about` None: it is not in the description. `told` is how a refusal is told. What is not
+    `limited` may be asked as often as anybody likes.
+    """
 
     method: Method
     path: str
@@ -96,6 +98,7 @@ class Door(Struct, frozen=True):
     public: str = ""
     told: Tell = problem
     bytes_max: int = BODY_BYTES_MAX
+    limited: bool = True
 
     def __post_init__(self) -> None:
         assert bool(self.scopes) != bool(self.public), f"{self.path}: for whom is it?"

@@ -21,7 +21,7 @@ from msgspec import Struct
 from stepfold.events.envelope import Entry
 from stepfold.events.event import Reasoned, ReasonRequested
 from stepfold.events.values import Text
-from stepfold.gateway.front import READ, Front, FrontRefused, Principal, refusing
+from stepfold.gateway.front import READ, Front, FrontRefused, Principal, nothing, refusing
 from stepfold.gateway.placing import titles_in
 from stepfold.gateway.steps import Standing, at_rest, hears_words, standing, step_for
 from stepfold.gateway.streaming import Sent
@@ -66,6 +66,8 @@ async def followed(
     with refusing():
         entries = await front.found.log.read(who.customer, conversation)
         words = hears_words(who, await front.agent(started.digest))
+    if not entries:
+        raise nothing(conversation)
     before = [entry for entry in entries if entry.position <= mark.position]
     last = entries[-1].position
     telling = Telling(who, replay(each.event for each in before), mark, last, words=words)

@@ -8,7 +8,7 @@ FrontRefused    what was asked is not to be had; it becomes problem details (pro
 
 from __future__ import annotations
 
-import time
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
@@ -22,6 +22,7 @@ from stepfold.events.event import ConversationStarted, Event, MessageReceived
 from stepfold.events.names import NameRefused, token
 from stepfold.events.traces import caller
 from stepfold.events.values import FileRef
+from stepfold.gateway.appointed import Appointed
 from stepfold.gateway.asking import Row, ask_views
 from stepfold.handlers.approvals import ApprovalRefused
 from stepfold.handlers.inbox import Inbox, InboxRefused, Message
@@ -42,12 +43,11 @@ SCOPES = (CHAT, READ, APPROVE, ADMIN)
 process: of no customer, and so in no conversation but in the dashboard's.
 """
 
-APPOINTED_S = 1.0
-"""How long the appointed agent is believed to be the same."""
 AGENTS_MAX = 100
 RACES_MAX = 100
 STARTS_MAX = 100_000
 """How many conversations are remembered to be somebody's."""
+log = logging.getLogger("stepfold.gateway")
 
 
 class Principal(Struct, frozen=True):
@@ -77,6 +77,16 @@ class FrontRefused(Exception):
         self.detail = detail
 
 
+class Overtaken(FrontRefused):
+    """Something was recorded meanwhile, so that the conversation is not where it was thought to be:
+    nothing was said.
+    """
+
+    def __init__(self, conversation: str) -> None:
+        why = f"conversation {conversation!r} has gone on meanwhile: read it, and say it again"
+        super().__init__(409, "Overtaken", why)
+
+
 class Front:
     """One per process; it holds nothing but the log."""
 
@@ -89,7 +99,7 @@ class Front:
         self.approvals = found.approvals()
         self._states = States(found.log)
         self._listing = Listing(found.client, found.log)
-        self._inbox: tuple[float, Agent, Inbox] | None = None
+        self._appointed = Appointed(found)
         self._agents: OrderedDict[str, Agent] = OrderedDict()
         self._starts: OrderedDict[tuple[str, str], ConversationStarted] = OrderedDict()
 
@@ -115,15 +125,8 @@ class Front:
 
     async def _desk(self, name: str = "") -> tuple[Agent, Inbox]:
         """The agent and the inbox of new conversations."""
-        now = time.monotonic()
-        if self._inbox is None or now - self._inbox[0] > APPOINTED_S:
-            with refusing():
-                agent = await self.found.appointed()
-                known = self._inbox
-                same = known is not None and known[1] == agent
-                inbox = known[2] if known and same else await self.found.inbox(agent)
-            self._inbox = now, agent, inbox
-        _, agent, inbox = self._inbox
+        with refusing():
+            agent, inbox = await self._appointed.now()
         if name and name != agent.name:
             why = f"there is no agent {name!r} (known: {agent.name})"
             raise FrontRefused(404, "No such agent", why)
@@ -138,6 +141,8 @@ class Front:
         with refusing():
             key = who.customer, token("conversation", conversation)
             _refuse_bound(who, conversation)
+            if await self._started(*key) is not None:
+                return (await self.read(who, conversation))[0]
             pinned, _ = await self._desk(agent)
             digest = await self.found.agents.put(pinned)
             contact = who.contact or contact
@@ -148,6 +153,8 @@ class Front:
                 (entry,) = await self.found.log.append([draft], after=0)
             except LogConflict:
                 entry = (await self.read(who, conversation))[0]
+            if isinstance(entry.event, ConversationStarted):  # the log knows whose it was first
+                _refuse_strange(who, conversation, entry.event)
             return entry
 
     async def say(  # noqa: PLR0913  (a message has as many parts)
@@ -163,9 +170,11 @@ class Front:
         language: str = "",
         trace: str = "",
         agent: str = "",
+        after: int | None = None,
     ) -> Entry:
         """Record what a contact says; it begins its conversation when that is new. The same `id`
-        is the same message. `agent` is for a new conversation.
+        is the same message. `agent` is for a new conversation. With `after` it is said right behind
+        that position (0: it begins the conversation), or Overtaken.
         """
         with refusing():
             token("conversation", conversation)
@@ -187,7 +196,13 @@ class Front:
             if id in known.state.messages:
                 return await self._said(message)
             _, inbox = await self._desk("" if known.position else agent)
-            return _same(message, await inbox.receive(message))
+            try:
+                return _same(message, await inbox.receive(message, after=after))
+            except LogConflict as error:
+                now = await self._states.refresh(who.customer, conversation)
+                if id in now.state.messages:
+                    return await self._said(message)
+                raise Overtaken(conversation) from error
 
     async def _said(self, message: Message) -> Entry:
         """The message with this id, which is there."""
@@ -203,18 +218,22 @@ class Front:
             try:
                 token("conversation", conversation)
             except NameRefused:
-                raise _nothing(conversation) from None
+                raise nothing(conversation) from None
             started = await self._started(who.customer, conversation)
             if started is None:
-                raise _nothing(conversation)
+                raise nothing(conversation)
             _refuse_strange(who, conversation, started)
             return started
 
     async def read(self, who: Principal, conversation: str, *, after: int = 0) -> list[Entry]:
-        """The steps beyond `after`, in order."""
+        """The steps beyond `after`, in order; of the whole there is at least one."""
         await self.check(who, conversation)
         with refusing():
-            return await self.found.log.read(who.customer, conversation, after=after)
+            entries = await self.found.log.read(who.customer, conversation, after=after)
+        if not entries and not after:
+            self._forget(who.customer, conversation)
+            raise nothing(conversation)
+        return entries
 
     async def known(self, who: Principal, conversation: str) -> Known:
         """The state as of now, and what became of its last steps."""
@@ -257,29 +276,43 @@ class Front:
 
     async def append(self, who: Principal, conversation: str, event: Event, *, key: str) -> Entry:
         """Record what is no message, wherever the conversation stands; the same `key` is the same
-        step. What it says is the caller's to check.
+        step, and with another event refused (FrontRefused, 409). What it says is the caller's to
+        check.
         """
-        await self.check(who, conversation)
+        by = f"contact:{who.contact}" if who.contact else f"key:{who.key}"
+        draft = first(who.customer, conversation, event, by=by, key=key)
+        for entry in await self.read(who, conversation):
+            if entry.id == draft.id:
+                return _same_step(entry, event)
         with refusing():
-            by = f"contact:{who.contact}" if who.contact else f"key:{who.key}"
-            draft = first(who.customer, conversation, event, by=by, key=key)
-            return await _append(self.found.log, draft)
+            return _same_step(await _append(self.found.log, draft), event)
 
     # -- views ------------------------------------------------------------------------------------
 
     async def ask_views(self, sql: str, parameters: Mapping[str, object] = {}) -> list[Row]:
         """Rows of the views. `$name` in the SQL stands for the parameter of that name. Whoever
-        writes the SQL keeps customers apart: the views hold all of them.
+        writes the SQL keeps customers apart: the views hold all of them. It is ours, so that what
+        the views say against it is no caller's business.
         """
         with refusing():
-            return await ask_views(self.found, sql, parameters)
+            try:
+                return await ask_views(self.found, sql, parameters)
+            except AskRefused as error:
+                log.error("the views refused a question of the gateway: %s", error)
+                why = "the process that keeps the views could not answer: try again later"
+                raise FrontRefused(503, "Views unavailable", why) from error
 
     # -- whose it is ------------------------------------------------------------------------------
 
     async def _started(self, customer: str, conversation: str) -> ConversationStarted | None:
-        """How a conversation began, which never changes; None when there is none."""
+        """How a conversation began, which never changes; None when there is none, or not any more:
+        a log may be purged.
+        """
         key = customer, conversation
         known = self._starts.get(key)
+        if known is not None and not (await self.found.log.tail(*key)).position:
+            self._forget(*key)
+            return None
         if known is None:
             entries = await self.found.log.read(*key)
             if not entries:
@@ -290,6 +323,13 @@ class Front:
             if len(self._starts) > STARTS_MAX:
                 self._starts.popitem(last=False)
         return known
+
+    def _forget(self, customer: str, conversation: str) -> None:
+        """What is remembered of a conversation that is gone. States know of no end, so all of them
+        are read anew: that is dear, and rare.
+        """
+        self._starts.pop((customer, conversation), None)
+        self._states = States(self.found.log)
 
 
 async def _append(log: JetStreamLog, draft: Draft) -> Entry:
@@ -310,27 +350,35 @@ def _same(message: Message, entry: Entry) -> Entry:
         message.text, message.contact, message.id, message.files, message.language
     )
     if entry.event != wanted:
-        why = (
-            f"message {message.id!r} of conversation {message.conversation!r} was another one:"
-            " take a new id (Idempotency-Key) for a new message"
-        )
-        raise FrontRefused(409, "Id used again", why)
+        raise _used_again(f"message {message.id!r} of conversation {message.conversation!r}")
     return entry
 
 
-def _nothing(conversation: str) -> FrontRefused:
+def _same_step(entry: Entry, event: Event) -> Entry:
+    """The entry, if it says this."""
+    if entry.event != event:
+        raise _used_again(f"step {entry.position} of conversation {entry.conversation!r}")
+    return entry
+
+
+def _used_again(what: str) -> FrontRefused:
+    why = f"{what} was another one: take a new id (Idempotency-Key) for what is new"
+    return FrontRefused(409, "Id used again", why)
+
+
+def nothing(conversation: str) -> FrontRefused:
     return FrontRefused(404, "No such conversation", f"there is no conversation {conversation!r}")
 
 
 def _refuse_bound(who: Principal, conversation: str) -> None:
     if who.conversation and who.conversation != conversation:
-        raise _nothing(conversation)
+        raise nothing(conversation)
 
 
 def _refuse_strange(who: Principal, conversation: str, started: ConversationStarted) -> None:
     """A visitor has what its own contact began."""
     if VISITOR in who.scopes and started.contact != who.contact:
-        raise _nothing(conversation)
+        raise nothing(conversation)
 
 
 @contextmanager
@@ -352,6 +400,8 @@ def refusing() -> Iterator[None]:
     except LogRefused as error:
         raise FrontRefused(413, "Too large", str(error)) from error
     except LogUnavailable as error:
-        raise FrontRefused(503, "Log unavailable", f"{error}; try again later") from error
+        log.warning("%s", error)  # where the log is and why it is away is no caller's business
+        why = "the log is away: try again later"
+        raise FrontRefused(503, "Log unavailable", why) from error
     except LogError as error:
         raise FrontRefused(409, "Not possible now", str(error)) from error

@@ -6,11 +6,11 @@ here, so a page cannot send what it does not have.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
@@ -19,16 +19,23 @@ from stepfold.gateway.doors import NOBODY, Door
 from stepfold.gateway.front import Front, FrontRefused, Principal, refusing
 from stepfold.gateway.keys import Key, Keys
 from stepfold.gateway.limits import Limiting
-from stepfold.gateway.problems import request_id
 from stepfold.gateway.streaming import STILL
 from stepfold.gateway.visitors import Visitors
 
 BEARER = "bearer"
 HEADERS_ALLOWED = (
-    "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Traceparent, X-Conversation"
+    "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, MCP-Protocol-Version,"
+    " Mcp-Session-Id, Traceparent, User-Agent, X-Conversation"
 )
-HEADERS_SHOWN = "Location, Retry-After, X-Conversation, X-Request-Id"
+CLIENTS = ("mcp-", "openai-", "x-stainless-")
+"""What the clients of others' protocols send begins so; which of them grows with their versions."""
+CLIENTS_MAX = 40
+HEADERS_SHOWN = (
+    "Location, Mcp-Session-Id, Retry-After, X-Conversation, X-Request-Id, X-Should-Retry"
+)
 PREFLIGHT_S = 600
+_EVER = datetime.min.replace(tzinfo=UTC)
+_NAME = re.compile(r"[a-z0-9-]{1,64}")
 
 SECURITY = {
     "Cache-Control": "no-store",
@@ -53,7 +60,8 @@ class Guard:
 
     async def admit(self, door: Door, request: Request) -> Principal:
         """Who calls; FrontRefused (401, 403, 429) when it may not."""
-        self.limits.arrived(address_of(request))
+        if door.limited:
+            self.limits.arrived(address_of(request))
         if door.public:
             return NOBODY
         who, key, origin = await self._known(request)
@@ -65,12 +73,6 @@ class Guard:
             why = f"this needs the scope {wants}; yours: {', '.join(sorted(who.scopes)) or 'none'}"
             raise FrontRefused(403, "Not permitted", why)
         return who
-
-    async def principal(self, shown: str) -> Principal | None:
-        """Whose a key is, shown elsewhere than in Authorization; None when it is none."""
-        with refusing():
-            key = await self.keys.check(shown)
-        return keys.principal(key) if key else None
 
     async def _still(self, request: Request) -> bool:
         """Would it be let in again? A log that is away turns nobody out."""
@@ -92,11 +94,15 @@ class Guard:
                 key = await self.keys.check(shown)
                 found = (keys.principal(key), key, "") if key else None
         if found is None:
-            if STILL not in request.scope:
+            if STILL not in request.scope and not self._was_ours(shown):
                 self.limits.refused(address_of(request))
             why = "this key or token is unknown, expired or revoked: ask for another"
             raise FrontRefused(401, "Not signed in", why)
         return found
+
+    def _was_ours(self, shown: str) -> bool:
+        """A token that was good once is no guess: an old page shows it again and again."""
+        return self.visitors is not None and self.visitors.claims(shown, _EVER) is not None
 
     async def _visitor(self, shown: str, now: datetime) -> tuple[Principal, Key, str] | None:
         claims = self.visitors.claims(shown, now) if self.visitors else None
@@ -123,7 +129,8 @@ def address_of(request: Request) -> str:
 
 def is_own(request: Request, origin: str) -> bool:
     """Is the page one that this gateway served itself?"""
-    return urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
+    host = request.headers.get("host", "").lower()
+    return origin.lower() in (f"http://{host}", f"https://{host}")
 
 
 def cross_origin(request: Request) -> Mapping[str, str]:
@@ -144,9 +151,13 @@ def preflight(request: Request, methods: str) -> Mapping[str, str]:
     return {
         **cross_origin(request),
         "Access-Control-Allow-Methods": methods,
-        "Access-Control-Allow-Headers": HEADERS_ALLOWED,
+        "Access-Control-Allow-Headers": ", ".join((HEADERS_ALLOWED, *_of_clients(request))),
         "Access-Control-Max-Age": str(PREFLIGHT_S),
     }
 
 
-__all__ = ["SECURITY", "Guard", "cross_origin", "preflight", "request_id"]
+def _of_clients(request: Request) -> list[str]:
+    """What it asks for of the headers that only clients of others' protocols send."""
+    asked = request.headers.get("access-control-request-headers", "").lower().split(",")
+    names = [name for each in asked if _NAME.fullmatch(name := each.strip())]
+    return [name for name in names if name.startswith(CLIENTS)][:CLIENTS_MAX]

@@ -72,6 +72,7 @@ DOORS = (
         alive,
         About("alive", "Is it alive?", answers={200: Answer("It is.", Health)}, tag=TAG),
         public="says nothing of anybody",
+        limited=False,
     ),
     Door(
         "GET",
@@ -85,6 +86,7 @@ DOORS = (
             tag=TAG,
         ),
         public="says nothing of anybody",
+        limited=False,
     ),
     Door(
         "GET",

@@ -19,6 +19,8 @@ from stepfold.gateway.problems import TooMany
 
 CALLERS_MAX = 50_000
 """How many callers are remembered; one that is forgotten begins with a full bucket."""
+ADDRESS_CHARS_MAX = 64
+"""Of an address that is none, or that has a long zone: a proxy may pass on what a stranger said."""
 PREFIX_V6 = 64
 """Whoever has one IPv6 address has so many bits of them."""
 
@@ -57,12 +59,6 @@ class Buckets:
             raise self._too_many(left)
         self._put(who, left - 1)
 
-    def check(self, who: str) -> None:
-        """TooMany when it is empty; takes nothing."""
-        left = self._now(who)
-        if left < 1:
-            raise self._too_many(left)
-
     def _now(self, who: str) -> float:
         left, at = self._left.get(who, (self._rate.burst, 0.0))
         return min(self._rate.burst, left + (self._clock() - at) * self._rate.per_s)
@@ -92,12 +88,10 @@ class Limiting:
 
     def arrived(self, address: str) -> None:
         """A request from `address`. TooMany."""
-        where = network(address)
-        self._addresses.take(where)
-        self._wrong.check(where)
+        self._addresses.take(network(address))
 
     def refused(self, address: str) -> None:
-        """It showed a key that is none. TooMany."""
+        """It showed a key that is none. TooMany, which shuts out no good key of that address."""
         self._wrong.take(network(address))
 
     def admitted(self, who: Principal) -> None:
@@ -130,6 +124,7 @@ def name(who: Principal) -> str:
 
 def network(address: str) -> str:
     """Whose an address is, as far as that shows."""
+    address = address[:ADDRESS_CHARS_MAX]
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

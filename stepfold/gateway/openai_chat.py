@@ -160,6 +160,7 @@ async def complete(asked: Asked) -> Response:
         lambda: _say(asked, body, asks, history),
         lambda entry: _chunks(asked, entry, body.model, usage=usage),
         _failed,
+        once=True,
     )
 
 

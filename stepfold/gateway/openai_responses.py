@@ -82,7 +82,11 @@ async def create(asked: Asked) -> Response:
     if not body.stream:
         return await _response(asked, body)
     return await streamed(
-        asked, lambda: _say(asked, body), lambda entry: _events(asked, entry, body), _failed
+        asked,
+        lambda: _say(asked, body),
+        lambda entry: _events(asked, entry, body),
+        _failed,
+        once=True,
     )
 
 

@@ -44,7 +44,7 @@ ERRORS: Mapping[int, Answer] = {
     500: Answer("The gateway failed; its log knows the request's id."),
     502: Answer("The turn ended without an answer; to ask again is to ask anew."),
     503: Answer("The log is away, or this gateway ends: ask again."),
-    504: Answer("There is no answer yet."),
+    504: Answer("There is no answer yet; the question is recorded: do not ask it again."),
 }
 """In OpenAI's shape, not as problem details."""
 

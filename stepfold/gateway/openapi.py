@@ -73,6 +73,8 @@ def _body(shape: type[BaseModel]) -> dict[str, Json]:
 
 def _operation(door: Door, about: About) -> Json:
     refusals = {*about.refusals, *ALWAYS, *(SHOWN if door.scopes else ())}
+    if not door.limited:
+        refusals.discard(429)
     if about.parameters or about.body:
         refusals.add(422)
     if about.body:

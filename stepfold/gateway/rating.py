@@ -1,7 +1,4 @@
-"""What a contact thinks of an answer.
-
-The doors are shut as long as the log knows no event for it: `feedback.given/1`.
-"""
+"""What a contact thinks of an answer."""
 
 from __future__ import annotations
 
@@ -9,8 +6,7 @@ import hashlib
 
 from starlette.responses import Response
 
-from stepfold.events.event import ResponseGiven
-from stepfold.events.wire import TAGS
+from stepfold.events.event import FeedbackGiven, ResponseGiven
 from stepfold.gateway.bodies import Rate
 from stepfold.gateway.conversations import PATH
 from stepfold.gateway.doors import About, Answer, Asked, Door
@@ -18,8 +14,6 @@ from stepfold.gateway.front import CHAT, VISITOR, FrontRefused
 from stepfold.gateway.problems import body_of
 from stepfold.gateway.query import CONVERSATION, IDEMPOTENCY, check_query, id_of
 from stepfold.gateway.shapes import Recorded, answer
-
-KIND = TAGS.get("feedback.given/1")
 
 
 async def rate(asked: Asked) -> Response:
@@ -30,9 +24,8 @@ async def rate(asked: Asked) -> Response:
     if not any(isinstance(e.event, ResponseGiven) and e.event.turn == body.turn for e in entries):
         why = f"turn {body.turn} of conversation {name!r} has no answer: rate one that was given"
         raise FrontRefused(409, "Nothing to rate", why)
-    assert KIND is not None
     contact = asked.who.contact
-    event = KIND(turn=body.turn, rating=body.rating, comment=body.comment, contact=contact)
+    event = FeedbackGiven(body.turn, body.rating, body.comment, contact)
     told = "\n".join((asked.who.key, contact, str(body.turn), id))
     key = hashlib.sha256(told.encode()).hexdigest()
     entry = await asked.front.append(asked.who, name, event, key=key)
@@ -40,21 +33,22 @@ async def rate(asked: Asked) -> Response:
     return answer(Recorded(name, entry.position, entry.at, events), 201)
 
 
-_RATE = Door(
-    "POST",
-    f"{PATH}/feedback",
-    rate,
-    About(
-        "rateAnswer",
-        "Say how good an answer was.",
-        "The latest word of a contact on a turn is the one that counts.",
-        body=Rate,
-        example={"turn": 1, "rating": "good", "comment": "That was it."},
-        parameters=(CONVERSATION, IDEMPOTENCY),
-        answers={201: Answer("It is in the log.", Recorded)},
-        refusals=(404, 409),
-        tag="conversations",
+DOORS = (
+    Door(
+        "POST",
+        f"{PATH}/feedback",
+        rate,
+        About(
+            "rateAnswer",
+            "Say how good an answer was.",
+            "The latest word of a contact on a turn is the one that counts.",
+            body=Rate,
+            example={"turn": 1, "rating": "good", "comment": "That was it."},
+            parameters=(CONVERSATION, IDEMPOTENCY),
+            answers={201: Answer("It is in the log.", Recorded)},
+            refusals=(404, 409),
+            tag="conversations",
+        ),
+        scopes=(CHAT, VISITOR),
     ),
-    scopes=(CHAT, VISITOR),
 )
-DOORS = (_RATE,) if KIND is not None else ()

@@ -205,4 +205,4 @@ class Outside:
         try:
             await self._app(scope, receive, sent)
         except Exception:
-            log.exception("request %s: %s %s failed", id, scope["method"], scope["path"])
+            log.exception("request %s: %s %r failed", id, scope["method"], scope["path"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 
@@ -25,6 +26,7 @@ FRESH_S = 600
 """How long a browser keeps the script before it asks whether there is another."""
 DEMO_TOKEN_S = 3_600
 DEMO_CONTACT = "visitor"
+DEMO_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 DEMO_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -62,13 +64,16 @@ def demo_doors(key: str) -> tuple[Door, ...]:
     """
 
     async def page(asked: Asked) -> Response:
+        _refuse_elsewhere(asked.request)
         headers = {"Content-Security-Policy": DEMO_POLICY, "Cache-Control": "no-cache"}
         return _asset(asked.request, "demo.html", HTML, headers)
 
     async def style(asked: Asked) -> Response:
+        _refuse_elsewhere(asked.request)
         return _asset(asked.request, "widget.demo.css", CSS, {"Cache-Control": "no-cache"})
 
     async def token(asked: Asked) -> Response:
+        _refuse_elsewhere(asked.request)
         return await _token(asked, key)
 
     why = "is there only where a developer tries the widget"
@@ -77,6 +82,16 @@ def demo_doors(key: str) -> tuple[Door, ...]:
         Door("GET", "/demo/page.css", style, public=why),
         Door("POST", "/demo/token", token, public=why),
     )
+
+
+def _refuse_elsewhere(request: Request) -> None:
+    """A strange site can give its own name this machine's address, and is then no other site to a
+    browser: the name is what tells it. FrontRefused (403).
+    """
+    host = re.sub(r":[0-9]*$", "", request.headers.get("host", "").lower())
+    if host not in DEMO_HOSTS:
+        why = f"the demo is for this machine alone: open it at {' or '.join(DEMO_HOSTS)}"
+        raise FrontRefused(403, "Wrong host", why)
 
 
 async def _token(asked: Asked, key: str) -> Response:

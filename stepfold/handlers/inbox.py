@@ -51,18 +51,23 @@ class Inbox:
         self._digest = digest
         self._open: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    async def receive(self, message: Message) -> Entry:
+    async def receive(self, message: Message, *, after: int | None = None) -> Entry:
         """The recorded message. The same one again records nothing new within two minutes (the
-        server's memory of ids); later it may be recorded again, and is heard only once.
+        server's memory of ids); later it may be recorded again, and is heard only once. With
+        `after` it is recorded right behind that position, or LogConflict.
         """
         key = message.customer, message.conversation
         for _ in range(RACES_MAX):
-            after, kind = await self._log.tail(*key)
-            if (after and key not in self._open) or kind == STOPPED:
+            last, kind = await self._log.tail(*key)
+            if after is not None and last != after:
+                raise LogConflict(f"conversation {'/'.join(key)} is at {last}, not at {after}")
+            if (last and key not in self._open) or kind == STOPPED:
                 _refuse_unless_open(message, await self._states.refresh(*key))
             try:
-                entries = await self._log.append(self._drafts(message, new=not after), after=after)
+                entries = await self._log.append(self._drafts(message, new=not last), after=last)
             except LogConflict:
+                if after is not None:
+                    raise
                 continue
             self._remember(key)
             return entries[-1]

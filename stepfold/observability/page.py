@@ -23,8 +23,12 @@ log = logging.getLogger("stepfold.metrics")
 def place(text: str) -> tuple[str, int]:
     """(host, port) of `[HOST:]PORT`; ValueError when it is none. Without a host, loopback."""
     host, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > PORT_MAX:
+    if not (port.isascii() and port.isdecimal()):
         raise ValueError(f"{text!r} is no place to listen at: give [HOST:]PORT, as 9464")
+    if int(port) > PORT_MAX:
+        raise ValueError(
+            f"{text!r}: port {port} is out of range: give one up to {PORT_MAX}, as 9464"
+        )
     return host.removeprefix("[").removesuffix("]") or LOOPBACK, int(port)
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import httpx2
+import pytest
 
-from stepfold.events.event import ApprovalGranted, ToolReturned
+from stepfold.events.event import ApprovalDenied, ApprovalGranted, ToolReturned
+from stepfold.gateway.asking import QUERIES
+from stepfold.gateway.front import APPROVE, READ
 from stepfold.policy.agent import Agent
 from stepfold.policy.grant import Approval, Grant
 from stepfold.providers.model import Call, Reply
 from stepfold.providers.scripted import ScriptedModel
+from stepfold.streams import ask
+from stepfold.streams.ask import AskRefused
 from stepfold.testing import CUSTOMER
 from stepfold.tools.function import tool
 from tests.gateway.house import House, heard
@@ -66,6 +71,22 @@ async def test_what_waits_is_shown_as_it_would_run_and_runs_when_granted(home: H
     assert (await client.get(f"{PATH}/approvals")).json() == {"approvals": []}
 
 
+@pytest.mark.parametrize(("what", "kind"), [("grant", ApprovalGranted), ("deny", ApprovalDenied)])
+async def test_the_key_that_vouches_for_a_person_is_recorded_beside_the_name(
+    home: House, what: str, kind: type
+) -> None:
+    await wait(home)
+    key, shown = await home.keys.create(CUSTOMER, (READ, APPROVE))
+    client = await home.client(shown)
+    found = await waiting(client)
+
+    path = f"{PATH}/approvals/{found['call']}/{what}"
+    await client.post(path, json={"digest": found["digest"], "person": "eve"})
+    entries = await home.found.log.read(CUSTOMER, "c1")
+
+    assert [entry.by for entry in entries if isinstance(entry.event, kind)] == [f"key:{key.id}"]
+
+
 async def test_a_grant_of_another_call_is_refused_and_nothing_runs(home: House) -> None:
     client = await wait(home)
     found = await waiting(client)
@@ -107,6 +128,21 @@ async def test_without_views_the_list_says_who_keeps_them(home: House) -> None:
 
     assert refused.status_code == 503
     assert "stepfold serve" in refused.json()["detail"]
+
+
+async def test_what_the_views_say_against_a_question_of_ours_is_told_to_nobody(
+    home: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refuse(question: bytes) -> bytes:
+        raise AskRefused("IO Error: /srv/secret/views.duckdb is broken")
+
+    client = await home.client()
+    async with ask.serve(home.found.client, QUERIES, refuse):
+        refused = await client.get("/v1/approvals")
+
+    assert (refused.status_code, refused.json()["title"]) == (503, "Views unavailable")
+    assert "secret" not in refused.text
+    assert "secret" in caplog.text
 
 
 async def test_a_contact_sees_that_it_waits_but_not_for_what(home: House) -> None:

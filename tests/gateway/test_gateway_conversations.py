@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from stepfold.app import HELP_DESK
+from stepfold.events.event import ConversationStarted
+from stepfold.gateway.front import CHAT
 from tests.gateway.house import SLOW, House, Slow, heard, screen
 
 QUESTION = "What does the Team plan cost?"
@@ -78,3 +83,56 @@ async def test_an_agent_that_is_not_appointed_is_refused_by_name(home: House) ->
 
     assert refused.status_code == 404
     assert "known: help-desk" in refused.json()["detail"]
+
+
+async def test_what_was_begun_is_found_again_whoever_is_appointed_meanwhile(home: House) -> None:
+    body, key = {"text": "Hi", "agent": "help-desk"}, {"Idempotency-Key": "b-1"}
+    await home.found.agents.appoint(HELP_DESK)
+    shown = await home.key()
+    client = await home.client(shown)
+    begun = await client.post("/v1/conversations", json=body, headers=key)
+    await home.found.agents.appoint(SLOW)
+    other = await home.client(shown, url=await home.open_gateway())
+
+    again = await other.post("/v1/conversations", json=body, headers=key)
+    strange = await other.post("/v1/conversations", json={"agent": "help-desk"})
+
+    assert (again.status_code, again.json()) == (201, begun.json())
+    assert strange.status_code == 404
+
+
+async def test_a_token_bound_to_anothers_conversation_begins_nothing_there(home: House) -> None:
+    server = await home.client(await home.key(scopes=(CHAT,)))
+    begun = {"conversation": "c1", "contact": "ada"}
+    assert (await server.post("/v1/conversations", json=begun)).status_code == 201
+    vouched = await server.post("/v1/visitors", json={"contact": "bob", "conversation": "c1"})
+    bob = await home.client(vouched.json()["token"], url=await home.open_gateway())
+
+    for _ in range(2):
+        refused = await bob.post("/v1/conversations", json={"text": "Hi"})
+
+        assert (refused.status_code, refused.json()["title"]) == (404, "No such conversation")
+        assert "ada" not in refused.text
+    (entry,) = await home.found.log.read("acme", "c1")
+    assert isinstance(entry.event, ConversationStarted)
+
+
+DOORS_OF_ONE = {
+    "GET /v1/conversations/c1": None,
+    "GET /v1/conversations/c1/messages": None,
+    "GET /v1/conversations/c1/events": None,
+    "POST /v1/conversations/c1/messages": {"text": "Hi again"},
+    "POST /v1/conversations/c1/feedback": {"turn": 1, "rating": "good"},
+}
+
+
+@pytest.mark.parametrize("door", DOORS_OF_ONE)
+async def test_a_conversation_that_was_purged_is_not_there_any_more(home: House, door: str) -> None:
+    client = await home.client()
+    await client.post("/v1/conversations", json={"conversation": "c1", "text": "Hi"})
+    await home.found.client.jetstream().purge_stream("steps", subject="steps.acme.c1.>")
+    method, path = door.split()
+
+    told = await client.request(method, path, json=DOORS_OF_ONE[door])
+
+    assert (told.status_code, told.json()["title"]) == (404, "No such conversation")

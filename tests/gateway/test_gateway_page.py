@@ -8,6 +8,7 @@ from pathlib import Path
 from stepfold.gateway.doors import BODY_BYTES_MAX
 from stepfold.gateway.front import OPERATOR, SCOPES
 from stepfold.gateway.limits import Limits, Rate
+from stepfold.gateway.serving import CONNECTIONS_MAX, KEEP_S, PATIENCE
 from stepfold.gateway.streaming import PULSE_S
 from stepfold.gateway.table import DOORS
 
@@ -36,3 +37,23 @@ def test_every_door_that_it_names_is_there() -> None:
 
     assert named
     assert set(named) <= there
+
+
+def test_every_door_of_its_own_is_named() -> None:
+    named = {path for _, path in re.findall(r"`(GET|POST) (/[\w/{}.]*)`", PAGE)}
+    own = {
+        door.path.replace("{conversation}", "{c}").removesuffix("/deny")
+        for door in DOORS
+        if door.about is not None and door.about.tag in ("conversations", "approvals", "gateway")
+    }
+
+    assert own - {"/v1/conversations/{c}/approvals/{call}"} <= named
+
+
+def test_its_connections_are_those_of_the_code() -> None:
+    said = " ".join(PAGE.split())
+
+    assert f"within {PATIENCE.head_s:g} s is closed" in said
+    assert f"silent for {KEEP_S} s" in said
+    assert f"may have {PATIENCE.connections:,} connections" in said
+    assert f"the process {CONNECTIONS_MAX:,}." in said

@@ -99,6 +99,63 @@ def test_what_is_no_place_is_refused_before_anything_starts(folder: Path) -> Non
     assert "[HOST:]PORT" in ended.stderr
 
 
+def test_a_port_that_none_can_be_is_told_so(folder: Path) -> None:
+    ended = run("serve", "--http", "99999", data=folder)
+
+    assert ended.exit_code == exits.USAGE
+    assert "port 99999 is out of range" in " ".join(ended.stderr.replace("│", " ").split())
+
+
+AGENT = """
+name = "mine"
+models = ["extractive"]
+"""
+
+
+def error(process: subprocess.Popen[str], wanted: str) -> None:
+    """Read until it has said so; AssertionError when it ends before."""
+    assert process.stderr is not None
+    assert any(wanted in line for line in iter(process.stderr.readline, ""))
+
+
+def test_dev_outlives_a_mistake_in_a_file(folder: Path) -> None:
+    agent = folder / "agent.toml"
+    agent.write_text(AGENT)
+    words = ("dev", "--http", str(free_port()), "--agent", str(agent), "--json")
+    with running(*words, STEPFOLD_DATA_DIR=str(folder)) as process:
+        about, first = lines(process), lines(process)
+        agent.write_text("name = [")
+        error(process, "it has ended (1)")
+        agent.write_text(AGENT.replace("mine", "mended"))
+        second = lines(process)
+        with client(about["url"], about["key"]) as caller:
+            listed = caller.get("/v1/conversations")
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(LIMIT_S)
+
+    assert (first["agent"], second["agent"]) == ("mine", "mended")
+    assert (listed.status_code, code) == (200, 0)
+
+
+def test_dev_has_no_demo_where_others_reach_it_and_watches_its_hooks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    hooks = folder / "mine.py"
+    hooks.write_text("TOOLS = ()\n")
+    port = free_port()
+    words = ("dev", "--http", f"0.0.0.0:{port}", "--hooks", "mine", "--json")
+    with running(*words, STEPFOLD_DATA_DIR=str(folder)) as process:
+        about, _ = lines(process), lines(process)
+        with client(f"http://127.0.0.1:{port}", about["key"]) as caller:
+            demo = [caller.get("/demo"), caller.post("/demo/token"), caller.get("/widget.js")]
+        hooks.write_text("TOOLS = ()  # another\n")
+        again = lines(process)
+
+    assert [answer.status_code for answer in demo] == [404, 404, 200]
+    assert again["http"] == f"http://0.0.0.0:{port}"
+
+
 def test_dev_says_a_key_and_starts_anew_when_a_tool_changes(folder: Path) -> None:
     tools = folder / "tools"
     tools.mkdir()

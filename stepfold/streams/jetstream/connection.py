@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ AWAY = (
 )
 """The server, or the way to it, is not there: trying again may help."""
 log = logging.getLogger("stepfold.nats")
+_WHO = re.compile(r"[^/@\s]*@")
 
 
 class Connection(Client):
@@ -84,7 +86,7 @@ async def connect(
             )
     except (OSError, nats.errors.Error, TimeoutError) as error:
         why = str(told.last or error) or "timed out"
-        raise LogUnavailable(f"no NATS server answers at {url}: {why}") from error
+        raise LogUnavailable(f"no NATS server answers at {_place(url)}: {why}") from error
     try:
         yield client
     finally:
@@ -97,7 +99,7 @@ class _Told:
     def __init__(self, client: Connection, url: str) -> None:
         self.last: Exception | None = None
         self._client = client
-        self._url = url
+        self._url = _place(url)
 
     async def error(self, error: Exception) -> None:
         self.last = error
@@ -127,8 +129,14 @@ def unavailable(what: str) -> Iterator[None]:
 
 
 def away(client: Client, error: Exception) -> str:
-    where = client.connected_url.netloc if client.connected_url else "nowhere"
+    url = client.connected_url
+    where = f"{url.hostname}:{url.port}" if url else "nowhere"
     what = "connected" if client.is_connected else "not connected"
     if client.is_connected and isinstance(error, TimeoutError):
         what += ", but it does not answer: is its disk full? see its log"
     return f"the log is away ({what}, server {where}): {type(error).__name__} {error}".rstrip()
+
+
+def _place(url: str) -> str:
+    """An address, or several, without the names and passwords in it: errors and logs tell it."""
+    return _WHO.sub("", url)
