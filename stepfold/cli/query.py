@@ -25,14 +25,18 @@ from stepfold.cli.viewing import (
 )
 from stepfold.cli.where import existing
 
-Form = Literal["table", "json", "csv", "parquet"]
+Form = Literal["table", "json", "csv", "sheet", "parquet"]
 
 
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One statement that reads.")],
     *,
     format: Annotated[
-        Form, typer.Option(metavar="table|json|csv|parquet", help="How it is written.")
+        Form,
+        typer.Option(
+            metavar="table|json|csv|sheet|parquet",
+            help="How it is written; sheet is CSV in which no text is a formula.",
+        ),
     ] = "table",
     as_of: Annotated[
         int | None, typer.Option(min=0, metavar="POSITION", help="As the log was then.")

@@ -58,7 +58,7 @@ async def ask_raw(
     form: str,
     rows_max: int = ROWS_MAX,
 ) -> bytes:
-    """The answer in one of the forms table, json, csv, parquet; AskError."""
+    """The answer in one of the forms table, json, csv, sheet, parquet; AskError."""
     question = Question(bind(sql, parameters), form, rows_max=rows_max, last=await found.log.last())
     raw = await ask.ask(
         found.client, QUERIES, msgspec.json.encode(question), timeout_s=TIMEOUT_S + AWAY_S

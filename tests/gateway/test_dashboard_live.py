@@ -11,9 +11,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from stepfold.cli.viewing import own_views
 from stepfold.events.envelope import first
 from stepfold.events.event import ConversationStarted, Event, MessageReceived
 from stepfold.policy.agent import digest
+from stepfold.settings import Settings
 from tests.gateway.dashboard_html import read
 from tests.gateway.dashboard_sample import AGENT
 from tests.gateway.dashboard_stage import Stage, stage
@@ -62,6 +64,14 @@ async def heard(client: httpx2.AsyncClient, path: str, **headers: str) -> AsyncG
                 lines = []
 
 
+async def until(event: str, told: AsyncGenerator[str, None]) -> None:
+    """AssertionError when the stream ends before."""
+    async for each in told:
+        if f"event: {event}" in each.splitlines():
+            return
+    raise AssertionError(event)
+
+
 async def test_what_is_empty_says_so_and_what_comes_then(empty: Stage) -> None:
     client = await empty.operator()
 
@@ -98,6 +108,27 @@ async def test_an_open_list_hears_that_there_is_something_new_and_no_more(empty:
     assert hello == "retry: 1000"
     assert changed.splitlines()[1] == "event: changed"
     assert changed.splitlines()[2] in (f"data: {position - 1}", f"data: {position}")
+
+
+async def test_an_open_list_hears_that_nobody_keeps_the_views_and_that_somebody_does_again(
+    empty: Stage, tmp_path: Path
+) -> None:
+    client = await empty.operator()
+
+    await say(empty, "acme", "c1", "hello")
+
+    async with asyncio.timeout(2 * LIMIT_S), aclosing(heard(client, "/changes?seen=0")) as told:
+        # Behind it the stream rests: no question is under way that would wait for long.
+        await until("changed", told)
+        empty.views.cancel()
+        await asyncio.gather(empty.views, return_exceptions=True)
+        await until("away", told)
+        again = asyncio.create_task(
+            own_views(empty.found, Settings(folder=tmp_path), asyncio.Event())
+        )
+        await until("back", told)
+    again.cancel()
+    await asyncio.gather(again, return_exceptions=True)
 
 
 async def test_a_list_that_comes_back_hears_what_it_missed(empty: Stage) -> None:

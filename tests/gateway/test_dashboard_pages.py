@@ -121,7 +121,7 @@ async def test_the_overview_says_what_needs_a_person_and_the_numbers(
 ) -> None:
     text = " ".join(read((await operator.get("/")).text).text.split())
 
-    assert "1 approval waits · 1 tool outcome is unknown · 1 turn was given up today" in text
+    assert "1 approval waits · 1 tool outcome is unknown · 1 turn was given up in 24 h" in text
     assert "1 budget is nearly used up" in text
     for word in (
         "Running 2",

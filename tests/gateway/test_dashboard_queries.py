@@ -6,13 +6,24 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stepfold.events.event import (
+    ApprovalDenied,
+    ApprovalExpired,
+    ApprovalGranted,
+    ApprovalRequested,
+    ConversationStopped,
+    Event,
+    MessageReceived,
+    ResponseGiven,
+)
 from stepfold.gateway.dashboard.queries import QUERIES, sql_of
 from stepfold.projections.views import Views
-from tests.projections.made import BEGIN, log
+from tests.projections.made import BEGIN, log, stored
 
 CUSTOMER = "customer-3"
 NOW = BEGIN + timedelta(days=1)
@@ -33,7 +44,8 @@ def told(**more: object) -> dict[str, object]:
         "customer": None, "names": None, "positions": (0,), "now": NOW, "rows": 100_000,
         "since": datetime(1970, 1, 1, tzinfo=UTC), "before": 2**62, "searched": 0, "status": None,
         "agent": None, "digest": None, "text": None, "tool": None, "unit": "day", "all": False,
-        "answers": 100_000,
+        "answers": 100_000, "unknown_since": datetime(1970, 1, 1, tzinfo=UTC), "until": NOW,
+        "model": None, "task": None, "outcome": None,
     } | more  # fmt: skip
 
 
@@ -84,6 +96,63 @@ def test_a_list_of_one_state_has_those_of_the_view(views: Views, status: str) ->
 
     whole = public(views, f"FROM conversations WHERE state = '{status}'")
     assert {row["conversation"] for row in page} == {row["conversation"] for row in whole}
+
+
+def asked_people(number: int, *answers: Event, ends: bool = False) -> list[Event]:
+    """A call that two must agree to, within an hour."""
+    call = f"r{number}.1"
+    asked = ApprovalRequested(call, number, "pay", {"n": number}, "d", "money", 3_600, people=2)
+    return [
+        MessageReceived(f"pay {number}", contact="ada", message=f"m{number}"),
+        asked, *answers, *([ResponseGiven(number, "no")] if ends else []),
+    ]  # fmt: skip
+
+
+def test_what_waits_for_people_is_what_the_view_says_is_waiting(tmp_path: Path) -> None:
+    def granted(number: int, person: str, digest: str = "d") -> Event:
+        return ApprovalGranted(f"r{number}.1", number, digest, person)
+
+    told: dict[str, list[Event]] = {
+        "waits": asked_people(1, granted(1, "Ines")),
+        "the-same-twice": asked_people(1, granted(1, "Ines"), granted(1, " ines ")),
+        "another-digest": asked_people(1, granted(1, "Ines"), granted(1, "Ola", "other")),
+        "granted": asked_people(1, granted(1, "Ines"), granted(1, "Ola")),
+        "denied": asked_people(1, ApprovalDenied("r1.1", 1, "d", "Ola", "no")),
+        "denied-another": asked_people(1, ApprovalDenied("r1.1", 1, "other", "Ola", "no")),
+        "expired": asked_people(1, ApprovalExpired("r1.1", 1)),
+        "void": asked_people(1, ends=True),
+        "stopped": [*asked_people(1), ConversationStopped("bug")],
+        "the-second": [*asked_people(1, ends=True), *asked_people(2)],
+    }
+    with Views.open(tmp_path / "views.duckdb") as made:
+        for name, events in told.items():
+            made.fold(stored(events, conversation=name, position=made.position + 1))
+        mine = ask(made, "approvals_waiting", now=BEGIN)
+        page = ask(made, "conversations_page", status="waiting", now=BEGIN)
+        late = ask(made, "approvals_waiting", now=BEGIN + timedelta(days=1))
+        whole = public(made, "FROM approvals WHERE status = 'waiting'")
+
+    of = ("position", "name", "reason", "digest", "people", "granted_by", "expires_at")
+    assert by(mine, "conversation", "call", of=of) == by(whole, "conversation", "call", of=of)
+    waits = {"waits", "the-same-twice", "another-digest", "denied-another", "the-second"}
+    assert {row["conversation"] for row in page} == waits
+    assert late == []
+    assert {row["conversation"]: (row["contact"], row["words"]) for row in mine} == {
+        name: ("ada", "pay 2" if name == "the-second" else "pay 1") for name in waits
+    }
+
+
+def test_what_a_length_of_time_cost_is_what_its_days_cost(views: Views) -> None:
+    since, until = BEGIN, BEGIN + timedelta(minutes=30)
+
+    (mine,) = ask(views, "cost_between", since=since, until=until)
+
+    (same,) = public(
+        views,
+        "SELECT sum(cost_usd) AS cost_usd FROM spend WHERE recorded_at >= TIMESTAMP"
+        f" '{since:%Y-%m-%d %H:%M:%S}' AND recorded_at < TIMESTAMP '{until:%Y-%m-%d %H:%M:%S}'",
+    )
+    assert mine["cost_usd"] == same["cost_usd"] is not None
 
 
 def test_models_cost_what_the_view_says(views: Views) -> None:
@@ -197,6 +266,6 @@ def test_a_question_for_one_customer_tells_of_no_other(views: Views, name: str) 
     nobody = ask(views, name, customer="nobody", **more)
 
     assert {row["customer"] for row in rows if "customer" in row} <= {CUSTOMER}
-    counted = {"now", "answers", "position"}
+    counted = {"now", "answers", "position", "cost_between"}
     assert name in counted or not nobody or all(row.get("turns") == 0 for row in nobody)
     assert name == "position" or all(not row.get("conversations") for row in nobody)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WAITS, TO_GRANT = "waits-for-approval", "to-grant"
 PARTS = {
-    "customer": "acme", "conversation": WAITS, "call": "r2.1", "position:int": "3",
+    "customer": "acme", "conversation": WAITS, "call": "r2.1", "position": "3",
     "digest": digest(AGENT),
 }  # fmt: skip
 ACME = re.compile(r"acme|waits-for-approval|given-up|being-answered|jacket|accountant")
@@ -213,11 +213,15 @@ async def test_no_file_holds_anything_of_another_customer(desk: Stage) -> None:
 
 async def test_every_question_is_kept_to_a_customer() -> None:
     for name in QUERIES:
-        told = dict.fromkeys(("status", "agent", "digest", "text", "tool"), None)
+        told = dict.fromkeys(
+            ("status", "agent", "digest", "text", "tool", "model", "task", "outcome"), None
+        )
         asked = dict.fromkeys(
             (
                 "now",
                 "since",
+                "unknown_since",
+                "until",
                 "before",
                 "searched",
                 "rows",

@@ -11,6 +11,7 @@ from stepfold.events.event import (
     ApprovalRequested,
     ConversationStarted,
     Event,
+    FeedbackGiven,
     MessageReceived,
     Reasoned,
     ReasonFailed,
@@ -108,6 +109,15 @@ def test_an_ask_shows_the_tools_it_offers_and_which_calls_were_refused() -> None
         "close": (1, "it is not allowed", False),
     }
     assert (tool.title, tool.status, tool.reason) == ("close", "refused", "it is not allowed")
+
+
+def test_what_the_contact_thought_of_the_answer_is_told() -> None:
+    bad, good = FeedbackGiven(1, "bad", "it is wrong"), FeedbackGiven(1, "good")
+
+    (turn,) = turns_of(entries(HELLO, ASKED, ANSWERED, GIVEN, bad, good))
+
+    notes = [(item.text, item.tone) for item in turn.items if isinstance(item, Note)]
+    assert notes == [("rated bad: it is wrong", "bad"), ("rated good", "good")]
 
 
 def test_why_a_model_was_asked_is_told() -> None:

@@ -16,7 +16,8 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
     ("cost", "told"),
     [
         (None, "–"), ("0", "$0"), ("0.00000024", "<$0.0001"), ("0.00412", "$0.0041"),
-        ("0.05", "$0.05"), ("1234.5", "$1,234.50"), (Decimal("0.00010000001"), "$0.00010"),
+        ("0.05", "$0.05"), ("1234.5", "$1,234.50"),
+        ("-0.5", "-$0.50"), ("-0.00412", "-$0.0041"), (Decimal("0.00010000001"), "$0.00010"),
     ],
 )  # fmt: skip
 def test_money_is_told_to_the_cent_or_to_two_digits(cost: str | None, told: str) -> None:
@@ -25,6 +26,7 @@ def test_money_is_told_to_the_cent_or_to_two_digits(cost: str | None, told: str)
 
 def test_all_digits_of_money_are_there_to_be_had() -> None:
     assert words.exact("0.000000240000000000") == "$0.00000024"
+    assert words.exact("-0.50") == "-$0.5"
     assert words.exact(None) == "the price is not known"
 
 
@@ -51,3 +53,13 @@ def test_json_is_told_as_a_person_reads_it() -> None:
     assert words.pretty('{"a":1}') == '{\n  "a": 1\n}'
     assert words.pretty({"a": [1]}) == '{\n  "a": [\n    1\n  ]\n}'
     assert words.pretty("no JSON") == "no JSON"
+
+
+def test_a_sum_without_a_known_price_is_known_only_where_nothing_was_paid_for() -> None:
+    assert words.sum_of([]) == Decimal(0)
+    assert words.sum_of([None, None]) is None
+    assert words.sum_of([None, "0.5", Decimal(2)]) == Decimal("2.5")
+
+
+def test_a_time_is_told_to_scripts_with_its_zone() -> None:
+    assert words.iso("2026-03-01 12:00:00.5") == "2026-03-01T12:00:00.500000+00:00"

@@ -47,6 +47,14 @@ def test_csv_has_a_header_and_quotes_where_it_must(views: Views) -> None:
     assert told.decode() == '"n","words","nothing"\n"1","a, ""b""",""\n'
 
 
+def test_in_a_sheet_no_text_is_a_formula_and_numbers_stay_numbers(views: Views) -> None:
+    sql = "SELECT -1 AS n, '=cmd|calc!A1' AS a, '+1' AS b, '@x' AS c, '\t=1' AS d, 'a=1' AS e, ''"
+
+    told = render(views.query(sql), "sheet").decode().splitlines()[1]
+
+    assert told == '"-1","\'=cmd|calc!A1","\'+1","\'@x","\'\t=1","a=1",""'
+
+
 def test_parquet_is_a_file_with_the_very_types(views: Views) -> None:
     told = render(views.query("SELECT 0.1::DECIMAL(38, 12) AS cost, 1 AS n"), "parquet")
 

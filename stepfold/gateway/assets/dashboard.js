@@ -3,7 +3,7 @@
   "use strict";
   const typing = (target) => target.closest("input, select, textarea, [contenteditable]") !== null;
   const rows = () => [...document.querySelectorAll("main [data-row]")].filter((row) => row.checkVisibility());
-  const AGAIN_MS = 2000;
+  const AGAIN_MS = 2000, LOOK_MS = 60000;
   let going = 0;
 
   function focusable(row) {
@@ -77,6 +77,75 @@
 
   document.addEventListener("htmx:error", connectAgain);
   document.addEventListener("htmx:response:error", connectAgain);
+
+  // A page connects when it is first seen: a browser has six connections to a host, and a dozen tabs
+  // opened behind this one would take them all. It says when it is not up to date, and looks again
+  // now and then, because "6 min ago" is not true for long.
+  const live = document.getElementById("live");
+  function keepUp() {
+    const note = Object.assign(document.createElement("p"), { className: "trouble", hidden: true });
+    note.setAttribute("role", "status");
+    live.after(note);
+    const tell = (on, what) => document.addEventListener(on, (event) => {
+      if (event.target !== live) return;
+      if (event.detail && event.detail.status === 401) return location.reload();
+      if (!note.hidden) return;
+      note.textContent = `Not up to date since ${new Date().toISOString().slice(11, 19)} UTC: ${what} It is tried again.`;
+      note.hidden = false;
+    });
+    for (const on of ["htmx:sse:error", "htmx:error", "htmx:response:error"]) tell(on, "the connection is lost.");
+    tell("away", "nobody keeps the views (`stepfold serve` does).");
+    for (const on of ["htmx:sse:after:connection", "back"]) live.addEventListener(on, () => {
+      if (!note.hidden) htmx.trigger(live, "again");
+      note.hidden = true;
+    });
+    const seen = () => { if (!document.hidden) htmx.trigger(live, "seen"); };
+    document.addEventListener("visibilitychange", seen);
+    document.addEventListener("DOMContentLoaded", () => setTimeout(seen));
+    setInterval(() => { if (!document.hidden && note.hidden) htmx.trigger(live, "again"); }, LOOK_MS);
+  }
+  if (live) keepUp();
+
+  // What is put in anew comes without the sign of the row where the keys are.
+  document.addEventListener("htmx:after:swap", () => {
+    const row = rows().find((each) => each.contains(document.activeElement));
+    if (row && document.activeElement !== document.body) row.classList.add("here");
+  });
+
+  document.addEventListener("pointerover", (event) => {
+    const time = event.target.closest && event.target.closest("time[datetime]");
+    if (!time || time.title.includes(" here")) return;
+    const at = new Date(time.dateTime);
+    if (!Number.isNaN(at.getTime())) time.title += `, ${at.toLocaleString()} here`;
+  });
+
+  function sort(head, table) {
+    const at = head.cellIndex;
+    const said = (row) => row.cells[at].dataset.v ?? row.cells[at].textContent.trim();
+    const all = [...table.tBodies[0].rows];
+    const isNumber = all.every((row) => !Number.isNaN(Number(said(row))));
+    const down = head.ariaSort ? head.ariaSort === "ascending" : isNumber;
+    const order = (a, b) => (isNumber ? Number(a) - Number(b) : a.localeCompare(b, "en", { numeric: true }));
+    const empty = (text) => text === "" || text === "–";
+    all.sort((one, two) => {
+      const [a, b] = [said(one), said(two)];
+      return empty(a) - empty(b) || (down ? order(b, a) : order(a, b));
+    });
+    for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    table.tBodies[0].append(...all);
+  }
+
+  document.querySelectorAll(".sheet table").forEach((table) => {
+    if (table.tBodies[0].rows.length < 2) return;
+    for (const head of table.tHead.rows[0].cells) {
+      const button = Object.assign(document.createElement("button"), { type: "button", className: "sort" });
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => sort(head, table));
+    }
+  });
+
   window.addEventListener("hashchange", openTarget);
   openTarget();
 })();

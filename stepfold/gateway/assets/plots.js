@@ -5,7 +5,7 @@
   const shown = {
     money: (value) => (value >= 100 ? "$" + value.toFixed(0) : value >= 1 ? "$" + value.toFixed(2) : value ? "$" + value.toPrecision(2) : "$0"),
     ms: (value) => (value >= 1000 ? +(value / 1000).toPrecision(3) + " s" : Math.round(value) + " ms"),
-    number: (value) => value.toLocaleString("en"),
+    number: new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 }).format,
   };
 
   function column(table, name) {
@@ -13,6 +13,16 @@
       const cell = [...row.cells].find((each) => each.dataset.c === name);
       return cell ? cell.dataset.v : "";
     });
+  }
+
+  // Bars of one place stand side by side.
+  function beside(index, all) {
+    if (all === 1) return { size: [0.6, 48] };
+    const width = 0.8 / all;
+    return { disp: {
+      x0: { unit: 1, values: (plot) => plot.data[0].map((at) => at - 0.4 + index * width) },
+      size: { unit: 1, values: (plot) => plot.data[0].map(() => width) },
+    } };
   }
 
   const number = (text) => (text === "" || text === undefined ? null : Number(text));
@@ -31,8 +41,9 @@
     const order = at.map((_, index) => index).sort((a, b) => at[a] - at[b]);
     const pick = (values) => order.map((index) => values[index]);
     const say = shown[figure.dataset.kind] || shown.number;
-    const lines = ["--link", "--warn", "--good", "--bad"];
-    const few = at.length <= 31 && names.length === 1;
+    const lines = ["--link", "--warn", "--good", "--bad", "--soft", "--ink"];
+    const apart = !isTime && !isNumber;
+    const few = apart || (at.length <= 31 && names.length === 1);
     const canvas = figure.querySelector(".canvas");
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
     const daily = isTime && along.every((each) => each.length === 10);
@@ -47,9 +58,9 @@
       axes: [bottom, { ...axis, size: 64, values: (_, splits) => splits.map(say) }],
       legend: { live: false, show: names.length > 1 },
       series: [{}, ...names.map((name, index) => ({
-        label: name.replace(/_(ms|usd)$/, ""), stroke: colour(lines[index % 4]), width: 2,
-        fill: few ? colour("--link") : undefined,
-        paths: few ? uPlot.paths.bars({ size: [0.6, 48] }) : undefined, points: { show: at.length < 40 && !few },
+        label: name.replace(/_(ms|usd)$/, ""), stroke: colour(lines[index % lines.length]), width: 2,
+        fill: few ? colour(lines[index % lines.length]) : undefined,
+        paths: few ? uPlot.paths.bars(beside(index, names.length)) : undefined, points: { show: at.length < 40 && !few },
       }))],
     }, [pick(at), ...names.map((name) => pick(column(table, name).map(number)))], canvas);
     new ResizeObserver(() => plot.setSize({ width: canvas.clientWidth, height: 210 })).observe(canvas);

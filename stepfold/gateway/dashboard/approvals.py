@@ -16,22 +16,28 @@ from stepfold.gateway.dashboard.tables import Table, exported, table
 from stepfold.gateway.front import FrontRefused, refusing
 
 DECIDED_SHOWN = 25
+DECIDED = ("granted", "denied", "expired", "void")
 COMMENT_CHARS_MAX = 2_000
 DONE = {"granted": "Granted: the call may run.", "denied": "Denied: the call will not run."}
 
 
 async def look(visit: Visit) -> Response:
-    tables: dict[str, dict[str, object]] = {"approvals_waiting": {}, "approvals_decided": {}}
+    status = visit.asked("status")
+    narrowed: dict[str, object] = {"tool": visit.asked("tool") or None}
+    decided_as = {**narrowed, "status": status if status in DECIDED else None}
+    tables = {"approvals_waiting": narrowed, "approvals_decided": decided_as}
     if found := await exported(visit, tables):
         return found
     seen = await visit.seen()
     waiting, decided = await asyncio.gather(
-        table(visit, "approvals_waiting"), table(visit, "approvals_decided", rows=DECIDED_SHOWN)
+        table(visit, "approvals_waiting", **narrowed),
+        table(visit, "approvals_decided", **decided_as, rows=DECIDED_SHOWN),
     )
     values = {
         "seen": seen,
         "waiting": _told(waiting),
         "decided": _told(decided),
+        "statuses": DECIDED,
         "done": DONE.get(visit.asked("done"), ""),
     }
     if visit.part == "waiting":

@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from stepfold.app import Opened
 from stepfold.events.values import BudgetStep
+from stepfold.gateway.dashboard.page import Visit
+from stepfold.gateway.front import refusing
 from stepfold.policy.budget import ANY, Budget, Budgets, accounts, decode_budgets, step
 from stepfold.streams.log import Balance
 
@@ -27,6 +29,12 @@ class Standing(Struct, frozen=True):
         """0 to 1, of the limit."""
         limit = self.budget.limit_usd
         return min(float(self.used_usd / limit), 1.0) if limit else 1.0
+
+
+async def seen_by(visit: Visit) -> list[Standing]:
+    """FrontRefused (503)."""
+    with refusing():
+        return await standings(visit.front.found, visit.customer, visit.now)
 
 
 async def standings(found: Opened, customer: str | None, now: datetime) -> list[Standing]:

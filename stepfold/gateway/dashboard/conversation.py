@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from stepfold.events.envelope import Entry, kind
@@ -10,13 +11,15 @@ from stepfold.gateway.dashboard.page import HEADERS, Visit, nothing_here
 from stepfold.gateway.dashboard.parts import Turn
 from stepfold.gateway.dashboard.tables import file
 from stepfold.gateway.dashboard.timeline import turns_of
+from stepfold.gateway.dashboard.words import sum_of
 from stepfold.gateway.front import Front, FrontRefused
 from stepfold.handlers.approvals import Waiting
 from stepfold.policy.agent import Agent
 from stepfold.projections.conversation import Conversation, replay
 
-TURNS_SHOWN = 20
-"""The latest ones; the others are a click away."""
+TURNS_SHOWN, ITEMS_SHOWN = 20, 100
+"""The latest ones, of the turns and of what is in each; the others are a click away."""
+POSITION_DIGITS = 18
 _encoder = msgspec.json.Encoder(decimal_format="string")
 
 
@@ -26,7 +29,9 @@ async def look(visit: Visit) -> Response:
     entries = await visit.front.read(who, name)
     state = replay(entry.event for entry in entries)
     turns = turns_of(entries)
-    shown = turns if visit.asked("all") else turns[-TURNS_SHOWN:]
+    troubled = only_trouble(turns)
+    wanted = troubled if visit.asked("only") == "failures" else turns
+    shown = wanted if visit.asked("all") else latest(wanted)
     values = {
         "customer": customer,
         "name": name,
@@ -34,17 +39,34 @@ async def look(visit: Visit) -> Response:
         "state": state,
         "status": status(state, turns),
         "turns": shown,
-        "hidden": len(turns) - len(shown),
+        "hidden": sum(len(turn.items) for turn in wanted) - sum(len(turn.items) for turn in shown),
+        "failed": sum(len(turn.items) for turn in troubled),
         "waiting": {
             each.agreement.request.call: each for each in await _waiting(visit.front, entries)
         },
         "agent": await _agent(visit.front, state),
-        "spent": sum((turn.cost_usd for turn in turns if turn.cost_usd), start=0),
+        "spent": sum_of(turn.cost_usd for turn in turns if turn.paid),
         "unpriced": sum(turn.unpriced for turn in turns),
         "last": entries[-1].position,
     }
     part = {"timeline": "timeline.html", "facts": "facts.html"}.get(visit.part)
     return visit.page(part or "conversation.html", **values)
+
+
+def latest(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    return tuple(
+        replace(turn, items=turn.items[-ITEMS_SHOWN:]) if len(turn.items) > ITEMS_SHOWN else turn
+        for turn in turns[-TURNS_SHOWN:]
+    )
+
+
+def only_trouble(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """Of each turn what failed, was refused or needs a look; turns without any are left out."""
+    told = (
+        replace(turn, items=tuple(item for item in turn.items if item.tone in ("bad", "warn")))
+        for turn in turns
+    )
+    return tuple(turn for turn in told if turn.items)
 
 
 async def _waiting(front: Front, entries: list[Entry]) -> tuple[Waiting, ...]:
@@ -72,7 +94,10 @@ def status(state: Conversation, turns: tuple[Turn, ...]) -> tuple[str, str]:
 async def step(visit: Visit) -> Response:
     """One step as it lies in the log."""
     who = visit.acting(visit.named("customer"))
-    position = int(visit.request.path_params["position"])
+    asked = visit.named("position")
+    if not asked.isdecimal() or len(asked) > POSITION_DIGITS:
+        raise nothing_here()
+    position = int(asked)
     entries = await visit.front.read(who, visit.named("conversation"), after=position - 1)
     if not entries or entries[0].position != position:
         raise nothing_here()

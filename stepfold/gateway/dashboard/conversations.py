@@ -8,13 +8,17 @@ from starlette.responses import Response
 
 from stepfold.gateway.asking import Row
 from stepfold.gateway.dashboard.page import Visit
+from stepfold.gateway.dashboard.periods import PERIODS, Period, period
 from stepfold.gateway.dashboard.queries import EXPORTED_MAX, SEARCHED_STEPS
-from stepfold.gateway.dashboard.tables import MEDIA, file
-from stepfold.gateway.front import FrontRefused
+from stepfold.gateway.dashboard.tables import INERT, file, form_of
 
 PAGE = 50
 END = 2**62
-STATUS = ("running", "waiting", "failed", "stopped", "unreadable", "at rest")
+STATUS = (
+    "running", "waiting", "failed", "rated bad", "unpriced", "stopped", "unreadable", "at rest",
+)  # fmt: skip
+KEPT = ("version", "model", "task")
+"""Conditions that links bring, and no field of the form."""
 TEXT_CHARS_MAX = 200
 NAMES_MAX = 200
 
@@ -31,6 +35,9 @@ async def look(visit: Visit) -> Response:
         agents=[row["name"] for row in names if row["what"] == "agent"],
         customers=[row["name"] for row in names if row["what"] == "customer"],
         statuses=STATUS,
+        kept=[(name, visit.asked(name)) for name in KEPT if visit.asked(name)],
+        over=_over(visit),
+        all_periods=PERIODS.values(),
         seen=seen,
         **told,
     )
@@ -60,13 +67,16 @@ def named(page: list[Row]) -> dict[str, object]:
 async def _conditions(visit: Visit) -> dict[str, object]:
     status, before = visit.asked("status"), visit.asked("before")
     text = visit.asked("q")[:TEXT_CHARS_MAX].lower()
-    digest = visit.asked("version")
+    digest, over = visit.asked("version"), _over(visit)
     searched = 0
     if text or digest:
         searched = max(await visit.seen() - SEARCHED_STEPS, 0)
     return {
         "status": status if status in STATUS else None,
         "agent": visit.asked("agent") or None,
+        "model": visit.asked("model") or None,
+        "task": visit.asked("task") or None,
+        "since": None if over.days is None else over.since(visit.now),
         "digest": digest or None,
         "text": text or None,
         "searched": searched,
@@ -74,12 +84,14 @@ async def _conditions(visit: Visit) -> dict[str, object]:
     }
 
 
+def _over(visit: Visit) -> Period:
+    return period(visit.asked("period"), "all")
+
+
 async def _export(visit: Visit) -> Response:
-    form = visit.asked("form") or "csv"
-    if form not in MEDIA:
-        raise FrontRefused(404, "No such file", f"files are {', '.join(MEDIA)}")
+    form = form_of(visit)
     conditions = await _conditions(visit)
     page = await visit.rows("conversations_page", **conditions, rows=EXPORTED_MAX)
     told = visit.parameters(**named(page) if page else {"names": ("",), "positions": (0,)})
-    body = await visit.questions.exported("conversations", told, form)
+    body = await visit.questions.exported("conversations", told, INERT.get(form, form))
     return file("conversations", form, body)

@@ -71,7 +71,7 @@ PAGES: tuple[Page | Form, ...] = (
     Page("/conversations/{customer}/{conversation}", conversation.look),
     Page("/conversations/{customer}/{conversation}/live", live.conversation),
     Page("/conversations/{customer}/{conversation}/export", conversation.export),
-    Page("/conversations/{customer}/{conversation}/steps/{position:int}", conversation.step),
+    Page("/conversations/{customer}/{conversation}/steps/{position}", conversation.step),
     Page("/approvals", approvals.look),
     Form("/approvals/{customer}/{conversation}/{call}", approvals.decide),
     Page("/tools", tools.look),

@@ -6,7 +6,7 @@ import asyncio
 import html
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 from msgspec import Struct
 from starlette.responses import Response
@@ -34,11 +34,21 @@ async def changes(visit: Visit) -> Response:
 
 
 async def _changes(visit: Visit, seen: int) -> AsyncGenerator[Heard, None]:
+    """`away` when nobody keeps the views any more, `back` when somebody does again."""
+    away = False
     while True:
-        with suppress(FrontRefused):  # the views are away; the page says so when it asks them
-            if (now := await visit.seen()) != seen:
-                seen = now
+        try:
+            now = await visit.seen()
+        except FrontRefused:
+            if not away:
+                yield Grown("away", seen)
+            away = True
+        else:
+            if away:
+                yield Grown("back", now)
+            if now != seen:
                 yield Grown("changed", now)
+            seen, away = now, False
         await asyncio.sleep(LOOK_S)
 
 

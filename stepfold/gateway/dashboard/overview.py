@@ -11,11 +11,11 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from stepfold.gateway.asking import Row
-from stepfold.gateway.dashboard.budgets import Standing, standings
+from stepfold.gateway.dashboard.budgets import Standing, seen_by
 from stepfold.gateway.dashboard.conversations import listed
 from stepfold.gateway.dashboard.page import Visit
 from stepfold.gateway.dashboard.periods import PERIODS
-from stepfold.gateway.dashboard.words import count, failure, moment
+from stepfold.gateway.dashboard.words import count, failure, moment, sum_of
 from stepfold.gateway.front import refusing
 from stepfold.streams.config import STEPS
 from stepfold.streams.jetstream import standing
@@ -50,22 +50,22 @@ class Lag(Struct, frozen=True):
 
 async def look(visit: Visit) -> Response:
     seen = await visit.seen()
-    since, week = PERIODS["today"].since(visit.now), PERIODS["week"].since(visit.now)
+    since, week = PERIODS["day"].since(visit.now), PERIODS["week"].since(visit.now)
     (
         ((states,), waiting, (failures, details), latest),
         (days, times, lag, budgets),
     ) = await asyncio.gather(
         asyncio.gather(
             visit.rows("now"),
-            visit.rows("approvals_waiting", rows=WAITING_MAX),
-            _failures(visit, since),
+            visit.rows("approvals_waiting", tool=None, rows=WAITING_MAX),
+            _failures(visit, since, week),
             listed(visit, rows=LATEST),
         ),
         asyncio.gather(
             visit.rows("cost_by_day", since=week),
             visit.rows("turn_times", since=since, unit="day", all=True),
             lagging(visit),
-            _budgets(visit),
+            seen_by(visit),
         ),
     )
     needs = needed(states, waiting, failures, budgets)
@@ -73,6 +73,7 @@ async def look(visit: Visit) -> Response:
         "seen": seen,
         "states": states,
         "waiting": waiting,
+        "asked": len({(row["customer"], row["conversation"]) for row in waiting}),
         "shown_max": SHOWN_MAX,
         "failures": failures,
         "details": details,
@@ -80,6 +81,7 @@ async def look(visit: Visit) -> Response:
         "failed": sum(row["times"] for row in failures if row["kind"] != "tool.unknown"),
         "unknown": unknown(failures),
         "bars": bars(days, visit),
+        "week_usd": sum_of(row["cost_usd"] for row in days),
         "times": times[0] if times else None,
         "latest": latest,
         "lag": lag,
@@ -114,7 +116,7 @@ def needed(
         (len(waiting), "approval waits", "approvals wait"),
         (unknown(failures), "tool outcome is unknown", "tool outcomes are unknown"),
         (stopped, "conversation is stopped", "conversations are stopped"),
-        (abandoned, "turn was given up today", "turns were given up today"),
+        (abandoned, "turn was given up in 24 h", "turns were given up in 24 h"),
         (used_up, "budget is nearly used up", "budgets are nearly used up"),
     )
     return [count(times, one, many) for times, one, many in told if times]
@@ -131,9 +133,12 @@ def _gravity(row: Row) -> int:
     return GRAVE.index(row["kind"]) if row["kind"] in GRAVE else len(GRAVE)
 
 
-async def _failures(visit: Visit, since: datetime) -> tuple[list[Row], dict[int, str]]:
+async def _failures(
+    visit: Visit, since: datetime, unknown_since: datetime
+) -> tuple[list[Row], dict[int, str]]:
     """The gravest first, and what the steps that are shown say beside their reason."""
-    failures = sorted(await visit.rows("failures", since=since), key=_gravity)
+    told = await visit.rows("failures", since=since, unknown_since=unknown_since)
+    failures = sorted(told, key=_gravity)
     if not failures:
         return [], {}
     positions = tuple(row["position"] for row in failures[:SHOWN_MAX])
@@ -141,16 +146,11 @@ async def _failures(visit: Visit, since: datetime) -> tuple[list[Row], dict[int,
     return failures, {row["position"]: row["detail"] for row in told if row["detail"]}
 
 
-async def _budgets(visit: Visit) -> list[Standing]:
-    with refusing():
-        return await standings(visit.front.found, visit.customer, visit.now)
-
-
 def _most(failures: Sequence[Row]) -> str:
     """What failed most often."""
     told = [row for row in failures if row["kind"] != "tool.unknown"]
     most = max(told, key=lambda row: row["times"], default=None)
-    return f"most: {failure(most['kind'])}" if most else "none today"
+    return f"most: {failure(most['kind'])}" if most else "none in 24 h"
 
 
 def unknown(failures: Sequence[Row]) -> int:
@@ -162,14 +162,21 @@ def bars(days: Sequence[Row], visit: Visit) -> list[Bar]:
     by_day = {row["day"]: row for row in days}
     today = visit.now.date()
     week = [today - timedelta(days=back) for back in range(6, -1, -1)]
-    costs = {day: Decimal(by_day[f"{day}"]["cost_usd"] or 0) for day in week if f"{day}" in by_day}
-    most = max((*costs.values(), Decimal(0)))
+    costs = {day: _cost(by_day.get(f"{day}")) for day in week}
+    most = max((each or Decimal(0) for each in costs.values()), default=Decimal(0))
     return [
         Bar(
             f"{moment(f'{day}T00:00:00'):%a %d %b}",
-            costs.get(day, Decimal(0)),
+            costs[day],
             int(by_day[f"{day}"]["unpriced"]) if f"{day}" in by_day else 0,
-            float(costs.get(day, Decimal(0)) / most * 100) if most else 0.0,
+            float((costs[day] or Decimal(0)) / most * 100) if most else 0.0,
         )
         for day in week
     ]
+
+
+def _cost(day: Row | None) -> Decimal | None:
+    """A day without a paid call cost nothing; what one without a known price did, nobody knows."""
+    if day is None:
+        return Decimal(0)
+    return None if day["cost_usd"] is None else Decimal(day["cost_usd"])

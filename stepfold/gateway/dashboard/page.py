@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from stepfold.events.names import NameRefused, token
 from stepfold.gateway.asking import Row
 from stepfold.gateway.dashboard.assets import VERSION
-from stepfold.gateway.dashboard.queries import Questions
+from stepfold.gateway.dashboard.queries import Questions, steps_sql
 from stepfold.gateway.dashboard.session import Session
 from stepfold.gateway.dashboard.words import FILTERS
 from stepfold.gateway.front import APPROVE, CHAT, READ, Front, FrontRefused, Principal
@@ -65,7 +65,7 @@ _PAGES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PAGES.filters.update(FILTERS)
+_PAGES.filters.update(FILTERS, steps_sql=steps_sql)
 
 
 class Visit(Struct, frozen=True):
@@ -106,6 +106,9 @@ class Visit(Struct, frozen=True):
 
     def asked(self, name: str) -> str:
         return str(self.request.query_params.get(name, "")).strip()
+
+    def asked_any(self, *names: str) -> bool:
+        return any(map(self.asked, names))
 
     def named(self, name: str) -> str:
         """A part of the path."""

@@ -152,3 +152,8 @@ class Turn(Struct, frozen=True):
     @property
     def id(self) -> str:
         return f"turn-{self.number}"
+
+    @property
+    def paid(self) -> bool:
+        """Was anything paid for, at a known price or not?"""
+        return self.cost_usd is not None or self.unpriced > 0

@@ -18,17 +18,18 @@ async def look(visit: Visit) -> Response:
     over = period(visit.asked("period"), "week")
     since = over.since(visit.now)
     times = {"since": since, "unit": over.unit, "all": False}
+    failed: dict[str, object] = {"since": since, "unknown_since": since}
     tables: dict[str, dict[str, object]] = {
         "turn_times": times,
         "model_times": {"since": since},
-        "failures": {"since": since},
+        "failures": failed,
     }
     if found := await exported(visit, tables):
         return found
     turns, models, failures, whole, lag = await asyncio.gather(
         table(visit, "turn_times", **times, rows=TIMES_MAX),
         table(visit, "model_times", since=since),
-        table(visit, "failures", since=since),
+        table(visit, "failures", **failed),
         visit.rows("turn_times", **times | {"all": True}),
         lagging(visit),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from datetime import datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -23,7 +24,7 @@ SEARCHED_STEPS = 100_000
 EXPORTED_MAX = 10_000
 """Rows of a file that is taken home."""
 
-_INCLUDED = ("calls.sql", "states.sql")
+_INCLUDED = ("calls.sql", "states.sql", "waiting.sql")
 """What others include, and is no question of its own."""
 _SQL = Environment(
     loader=PackageLoader("stepfold.gateway.dashboard", "sql"),
@@ -39,6 +40,27 @@ QUERIES = tuple(
 def sql_of(name: str, parameters: Mapping[str, object]) -> str:
     """A file with its conditions chosen and its values in their places."""
     return bind(_SQL.get_template(f"{name}.sql").render(parameters), parameters)
+
+
+def steps_sql(kind: str, reason: str | None) -> str:
+    """For an operator to ask on: the steps of a kind that tell this reason."""
+    asked = {"kind": kind, "reason": reason}
+    return bind(
+        "SELECT position, recorded_at, customer, conversation, event\nFROM steps\n"
+        "WHERE kind = $kind AND event ->> '$.reason' IS NOT DISTINCT FROM $reason\n"
+        "ORDER BY position DESC\nLIMIT 100",
+        asked,
+    )
+
+
+def unpriced_sql(since: datetime) -> str:
+    """For an operator to ask on: the paid calls whose price nobody knows, by model."""
+    return bind(
+        "SELECT provider, model, what, outcome, count(*) AS calls, max(recorded_at) AS last_at,\n"
+        "    arg_max(conversation, position) AS last_in\nFROM spend\n"
+        "WHERE unpriced AND recorded_at >= $since\nGROUP BY ALL\nORDER BY calls DESC",
+        {"since": since},
+    )
 
 
 class Questions:

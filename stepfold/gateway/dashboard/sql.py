@@ -13,7 +13,7 @@ from starlette.responses import Response
 from stepfold.gateway.asking import Row
 from stepfold.gateway.dashboard.page import Visit
 from stepfold.gateway.dashboard.saved import Saved, all_saved, keep
-from stepfold.gateway.dashboard.tables import MEDIA, file
+from stepfold.gateway.dashboard.tables import INERT, file, form_of
 from stepfold.gateway.front import FrontRefused, refusing
 
 ROWS_SHOWN = 500
@@ -73,10 +73,10 @@ async def look(visit: Visit) -> Response:
 
 
 async def _file(visit: Visit, sql: str) -> Response:
-    form = visit.asked("form") or "csv"
-    if form not in MEDIA or not sql:
-        raise FrontRefused(404, "No such file", f"files are {', '.join(MEDIA)}")
-    return file("query", form, await visit.questions.raw(sql, form))
+    form = form_of(visit)
+    if not sql:
+        raise FrontRefused(404, "No such file", "there is no question: ask with sql=")
+    return file("query", form, await visit.questions.raw(sql, INERT.get(form, form)))
 
 
 def picture(rows: Sequence[Row]) -> tuple[str, tuple[str, ...]] | None:
@@ -102,15 +102,26 @@ def _is_number(value: object) -> bool:
 
 
 async def save(visit: Visit, form: dict[str, str]) -> Response:
-    """Keep a question under a name; an empty one takes the name away."""
+    """Keep a question under a name, replace the one that has it, or forget it for everybody.
+    FrontRefused (409) where another question has the name and is not to be replaced.
+    """
     name = " ".join(form.get("name", "").split())
     sql = form.get("sql", "").strip()
     if not name or len(name) > NAME_CHARS_MAX or len(sql) > SQL_CHARS_MAX:
         most = f"at most {NAME_CHARS_MAX} and {SQL_CHARS_MAX} characters"
         raise FrontRefused(422, "Wrong form", f"a saved view has a name and SQL of {most}")
     forget = form.get("decision") == "forget"
+    client = visit.front.found.client
     with refusing():
-        await keep(
-            visit.front.found.client, Saved(name, "" if forget else sql, visit.session.person)
-        )
+        taken = next((each for each in await all_saved(client) if each.name == name), None)
+        if taken and form.get("decision") == "keep" and taken.sql != sql:
+            raise FrontRefused(409, "Name taken", _taken(taken))
+        await keep(client, Saved(name, "" if forget else sql, visit.session.person))
     return visit.to("sql", name="" if forget else name, sql="" if forget else sql)
+
+
+def _taken(saved: Saved) -> str:
+    return (
+        f"{saved.person or 'somebody'} keeps another question as {saved.name!r}: choose another"
+        " name, or open that one and replace it"
+    )

@@ -21,6 +21,10 @@ MEDIA: Mapping[str, str] = {
 }
 
 
+INERT: Mapping[str, str] = {"csv": "sheet"}
+"""In which form a file is asked for, where that is another: CSV without formulas."""
+
+
 class Table(Struct, frozen=True):
     """`name` is the query's, and that of its files."""
 
@@ -44,15 +48,21 @@ async def exported(visit: Visit, tables: Mapping[str, Mapping[str, object]]) -> 
     name = visit.asked("export")
     if not name:
         return None
-    form = visit.asked("form") or "csv"
-    if name not in tables or form not in MEDIA:
-        known = ", ".join(tables)
-        why = (
-            f"there is no {form} file of {name!r} here (tables: {known}; files: {', '.join(MEDIA)})"
-        )
+    form = form_of(visit)
+    if name not in tables:
+        why = f"there is no file of {name!r} here (tables: {', '.join(tables)})"
         raise FrontRefused(404, "No such file", why)
     told = visit.parameters(**tables[name]) | {"rows": EXPORTED_MAX}
-    return file(name, form, await visit.questions.exported(name, told, form))
+    return file(name, form, await visit.questions.exported(name, told, INERT.get(form, form)))
+
+
+def form_of(visit: Visit) -> str:
+    """csv, json or parquet; FrontRefused (404)."""
+    form = visit.asked("form") or "csv"
+    if form not in MEDIA:
+        why = f"there is no {form} file (files: {', '.join(MEDIA)})"
+        raise FrontRefused(404, "No such file", why)
+    return form
 
 
 def file(name: str, form: str, body: bytes) -> Response:

@@ -10,6 +10,7 @@ from stepfold.events.envelope import Entry, kind
 from stepfold.events.event import (
     ConversationStarted,
     ConversationStopped,
+    FeedbackGiven,
     GenerationAbandoned,
     MessageReceived,
     Reasoned,
@@ -132,11 +133,12 @@ def _quotes(steps: Iterable[Entry]) -> Iterator[Citation]:
 
 
 def _single(step: Entry) -> Said | Note:  # noqa: PLR0911
+    tone: Tone
     match step.event:
         case MessageReceived(text=text):
             return Said(step, "contact", text)
         case ResponseGiven() as given:
-            tone: Tone = "good" if given.outcome == "answer" else "warn"
+            tone = "good" if given.outcome == "answer" else "warn"
             return Said(step, "agent", given.text, given.citations, _answer_note(given), tone)
         case ConversationStarted() as begun:
             where = f" through {begun.channel}" if begun.channel else ""
@@ -148,6 +150,9 @@ def _single(step: Entry) -> Said | Note:  # noqa: PLR0911
             return Note(step, f"gave up: {because(given_up.reason, given_up.detail)}", "bad")
         case GenerationAbandoned() as given_up:
             return Note(step, f"job {given_up.call} was given up: {given_up.reason}", "bad")
+        case FeedbackGiven() as told:
+            tone = "good" if told.rating == "good" else "bad"
+            return Note(step, f"rated {because(told.rating, told.comment)}", tone)
         case TurnCancelled(reason=reason):
             return Note(step, f"cancelled: {reason}", "warn")
         case TurnExpired():

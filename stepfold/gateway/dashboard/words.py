@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -36,20 +36,28 @@ def money(cost: Decimal | str | None) -> str:
     cost = Decimal(cost)
     if not cost:
         return "$0"
-    if abs(cost) >= CENT:
-        return f"${cost:,.2f}"
-    if abs(cost) < LEAST:
-        return f"<${LEAST}"
+    sign, cost = "-" if cost < 0 else "", abs(cost)
+    if cost >= CENT:
+        return f"{sign}${cost:,.2f}"
+    if cost < LEAST:
+        return f"{sign}<${LEAST}"
     digits = f"{cost:.2g}"
-    return f"${Decimal(digits):f}"
+    return f"{sign}${Decimal(digits):f}"
+
+
+def sum_of(costs: Iterable[Decimal | str | None]) -> Decimal | None:
+    """Of the known prices. Without any it is nothing where nothing was paid for, else not known."""
+    told = list(costs)
+    known = [Decimal(each) for each in told if each is not None]
+    return sum(known, Decimal(0)) if known or not told else None
 
 
 def exact(cost: Decimal | str | None) -> str:
     """All digits."""
     if cost is None:
         return "the price is not known"
-    text = f"{Decimal(cost):f}"
-    return "$" + (text.rstrip("0").rstrip(".") if "." in text else text)
+    sign, text = "-" if Decimal(cost) < 0 else "", f"{abs(Decimal(cost)):f}"
+    return f"{sign}$" + (text.rstrip("0").rstrip(".") if "." in text else text)
 
 
 def lapse(ms: float | None) -> str:
@@ -95,6 +103,11 @@ def about(seconds: float) -> str:
 
 def clock(at: datetime | str | None) -> str:
     return NOTHING if at is None else f"{moment(at):%Y-%m-%d %H:%M:%S}"
+
+
+def iso(at: datetime | str) -> str:
+    """As scripts read it, with its zone."""
+    return moment(at).isoformat()
 
 
 def number(value: int | float | None) -> str:
@@ -146,7 +159,7 @@ def failure(kind: str) -> str:
 FILTERS: Mapping[str, Any] = {
     each.__name__: each
     for each in (
-        money, exact, lapse, ago, until, clock, number, share, count, short, cut, cut_text,
+        money, exact, lapse, ago, until, clock, iso, number, share, count, short, cut, cut_text,
         pretty, failure,
     )
 }  # fmt: skip

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 import pyarrow as pa
@@ -16,15 +16,19 @@ import pyarrow.parquet
 
 from stepfold.projections.views.query import Answer
 
-Format = Literal["table", "json", "csv", "parquet"]
+Format = Literal["table", "json", "csv", "sheet", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 CELL_CHARS_MAX = 60
 """What a table shows of one value; the other formats show all of it."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What makes a spreadsheet compute a text, or call out, when it opens the file."""
 
 
 def render(answer: Answer, form: Format) -> bytes:
-    """`json` is a list of objects, one a row; `parquet` a whole file."""
+    """`json` is a list of objects, one a row; `parquet` a whole file; `sheet` is CSV in which no
+    text is a formula: what strangers wrote may be opened in a spreadsheet.
+    """
     return _FORMS[form](answer.table)
 
 
@@ -75,7 +79,20 @@ def _json(table: pa.Table) -> bytes:
 
 
 def _csv(table: pa.Table) -> bytes:
+    return _written(*_rows(table))
+
+
+def _sheet(table: pa.Table) -> bytes:
     names, rows = _rows(table)
+    return _written(list(map(_inert, names)), [tuple(map(_inert, row)) for row in rows])
+
+
+def _inert(value: Any) -> Any:
+    """Numbers stay numbers, whatever their sign."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _written(names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> bytes:
     columns = [
         pa.array([_cell(row[index], "") for row in rows], pa.string())
         for index in range(len(names))
@@ -121,5 +138,6 @@ _FORMS: Mapping[Format, Callable[[pa.Table], bytes]] = {
     "table": _table,
     "json": _json,
     "csv": _csv,
+    "sheet": _sheet,
     "parquet": _parquet,
 }

@@ -22,10 +22,14 @@ from stepfold.projections.views.errors import (
     QueryRefused,
     QueryTimedOut,
 )
+from stepfold.projections.views.room import ROOM
 
 TIMEOUT_S = 10.0
 ROWS_MAX = 10_000
-CHUNK_ROWS = 2_048
+BYTES_MAX = 64_000_000
+"""Of an answer, as DuckDB hands it over; as text it takes several times as much."""
+CHUNK_ROWS = 256
+"""Few, because what is handed over at once is not counted before it is there."""
 INTERRUPT_S = 0.05
 READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 MAY = "a query may be SELECT, FROM, WITH, VALUES, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN"
@@ -69,7 +73,11 @@ class Asking:
         self, sql: str, *, as_of: int | None, at: datetime | None, timeout_s: float, rows_max: int
     ) -> Answer:
         begun = time.perf_counter()
-        with self._connection() as connection, _limited(connection, timeout_s):
+        with (
+            self._connection() as connection,
+            _limited(connection, timeout_s),
+            ROOM.taken(connection),
+        ):
             query = _single(connection, sql)
             position = _pin(connection, as_of, at)
             table, truncated = _read(connection, query, rows_max)
@@ -110,7 +118,7 @@ def _limited(connection: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterato
     timer.start()
     try:
         yield
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
+    except (duckdb.Error, pa.ArrowException, MemoryError, OSError) as error:
         if late.is_set():
             raise QueryTimedOut(
                 f"the query ran longer than {timeout_s:g} s and was stopped:"
@@ -123,15 +131,13 @@ def _limited(connection: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterato
 
 def _told(error: Exception) -> QueryError:
     text = str(error).strip()
+    if isinstance(error, MemoryError) or text.startswith("Out of Memory"):
+        return QueryFailed(f"the query needs more memory than it may have; ask for less: {text}")
     match error:
         case duckdb.PermissionException():
             return QueryRefused(f"a query cannot reach files or the network: {text}")
         case duckdb.TransactionException() if "read-only" in text:
             return QueryRefused(f"the views are read-only for queries: {MAY}")
-        case duckdb.OutOfMemoryException():
-            return QueryFailed(
-                f"the query needs more memory than it may have; ask for less: {text}"
-            )
         case duckdb.InterruptException():
             return QueryFailed("the query was stopped to make room for the views: ask again")
         case _:
@@ -169,13 +175,21 @@ def _pin(connection: duckdb.DuckDBPyConnection, as_of: int | None, at: datetime 
 def _read(
     connection: duckdb.DuckDBPyConnection, query: str, rows_max: int
 ) -> tuple[pa.Table, bool]:
-    """The first `rows_max` rows. The rest of the answer is never computed."""
+    """The first `rows_max` rows. The rest of the answer is never computed. QueryRefused when they
+    are more than BYTES_MAX.
+    """
     relation = connection.sql(query)
     reader = relation.to_arrow_reader(min(CHUNK_ROWS, rows_max + 1))
-    batches, count = [], 0
+    batches, count, size = [], 0, 0
     for batch in reader:
         batches.append(batch)
         count += batch.num_rows
+        size += batch.nbytes
+        if size > BYTES_MAX:
+            raise QueryRefused(
+                f"the first {count:,} rows take {size / 1e6:,.0f} MB, and an answer may have"
+                f" {BYTES_MAX / 1e6:,.0f}: ask for fewer columns or shorter values"
+            )
         if count > rows_max:
             break
     table = pa.Table.from_batches(batches, schema=reader.schema)

@@ -11,8 +11,16 @@ FROM (
         coalesce(json_array_length(event -> '$.citations'), 0) AS citations
     FROM (
         SELECT recorded_at, event
-        FROM _log.readable
+        FROM _log.readable AS given
         WHERE kind = 'response.given' AND ($customer IS NULL OR customer = $customer)
+{% if agent %}
+            AND EXISTS (
+                FROM _log.readable AS started
+                WHERE started.kind = 'conversation.started' AND started.name = $agent
+                    AND started.customer = given.customer
+                    AND started.conversation = given.conversation
+            )
+{% endif %}
         ORDER BY position DESC
         LIMIT $answers
     )

@@ -5,5 +5,7 @@ SELECT
     granted_at
 FROM approvals
 WHERE (status <> 'waiting' OR expires_at <= $now) AND ($customer IS NULL OR customer = $customer)
+    AND ($tool IS NULL OR name = $tool)
+    AND ($status IS NULL OR if(status = 'waiting', 'expired', status) = $status)
 ORDER BY position DESC
 LIMIT $rows

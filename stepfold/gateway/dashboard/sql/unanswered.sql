@@ -2,8 +2,15 @@
 -- colleague, and answers without an accepted quote; each with the message before it.
 WITH answers AS (
     SELECT position, recorded_at, customer, conversation, turn, event
-    FROM _log.readable
+    FROM _log.readable AS given
     WHERE kind = 'response.given' AND ($customer IS NULL OR customer = $customer)
+{% if agent %}
+        AND EXISTS (
+            FROM _log.readable AS started
+            WHERE started.kind = 'conversation.started' AND started.name = $agent
+                AND started.customer = given.customer AND started.conversation = given.conversation
+        )
+{% endif %}
     ORDER BY position DESC
     LIMIT $answers
 ),
@@ -12,8 +19,11 @@ lacking AS (
         * EXCLUDE event, event ->> '$.text' AS answer, event ->> '$.reason' AS reason,
         coalesce(event ->> '$.outcome', 'answer') AS outcome
     FROM answers
-    WHERE coalesce(event ->> '$.outcome', 'answer') <> 'answer'
-        OR coalesce(json_array_length(event -> '$.citations'), 0) = 0
+    WHERE (
+            coalesce(event ->> '$.outcome', 'answer') <> 'answer'
+            OR coalesce(json_array_length(event -> '$.citations'), 0) = 0
+        )
+        AND ($outcome IS NULL OR coalesce(event ->> '$.outcome', 'answer') = $outcome)
     ORDER BY position DESC
     LIMIT $rows
 ),
