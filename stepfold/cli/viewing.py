@@ -42,7 +42,9 @@ log = logging.getLogger("stepfold.views")
 
 
 class Question(Struct, frozen=True):
-    """`form` is one of table, json, csv, sheet, parquet; `last` the log's last step when it was asked."""
+    """`form` is one of table, json, csv, sheet, parquet; `last` is the log's last step when it was
+    asked.
+    """
 
     sql: str
     form: str = "table"
