@@ -26,8 +26,8 @@ from msgspec import Struct
 
 from bench.instant import answer
 from stepfold.app import opened
-from stepfold.gateway.front import CHAT
 from stepfold.gateway.keys import keys_of
+from stepfold.gateway.principal import CHAT
 from stepfold.settings import Settings
 
 CUSTOMERS = 10

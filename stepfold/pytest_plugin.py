@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stepfold.handlers.decide import Veto
     from stepfold.knowledge.knowledge import Knowledge
     from stepfold.policy.agent import Agent
-    from stepfold.projections.conversation import Conversation
+    from stepfold.projections.state import Conversation
     from stepfold.providers.model import Model, Reply
     from stepfold.settings import Settings
     from stepfold.testing import Rest

@@ -46,7 +46,8 @@ from stepfold.knowledge.errors import CollectionUnknown
 from stepfold.knowledge.knowledge import Knowledge
 from stepfold.policy.agent import Agent, digest
 from stepfold.policy.grants import resolve
-from stepfold.projections.conversation import Conversation, evolve, replay
+from stepfold.projections.conversation import evolve, replay
+from stepfold.projections.state import Conversation
 from stepfold.providers.model import Model, Reply
 from stepfold.providers.scripted import ScriptedModel
 from stepfold.routing import Routes, encode_routes

@@ -44,7 +44,10 @@ TARGETS = {
     "stepfold.policy.gate": ROOT / "stepfold/policy/gate.py",
     "stepfold.policy.grants": ROOT / "stepfold/policy/grants.py",
     "stepfold.policy.taint": ROOT / "stepfold/policy/taint.py",
+    "stepfold.projections.agreements": ROOT / "stepfold/projections/agreements.py",
     "stepfold.projections.conversation": ROOT / "stepfold/projections/conversation.py",
+    "stepfold.projections.outcomes": ROOT / "stepfold/projections/outcomes.py",
+    "stepfold.projections.state": ROOT / "stepfold/projections/state.py",
     "stepfold.routing.route": ROOT / "stepfold/routing/route.py",
 }
 TESTS = (

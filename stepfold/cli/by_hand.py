@@ -24,7 +24,8 @@ from stepfold.events.values import Arguments, ToolCall
 from stepfold.handlers.tool import RunTool
 from stepfold.policy.agent import Agent, Limits, digest
 from stepfold.policy.grants import resolve
-from stepfold.projections.conversation import Conversation, replay
+from stepfold.projections.conversation import replay
+from stepfold.projections.state import Conversation
 from stepfold.streams.memory import MemoryFiles
 from stepfold.tools.tool import Tool
 from stepfold.tools.unsure import Unsure

@@ -19,8 +19,8 @@ from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script, Too
 from stepfold.cli.screen import paragraph, say, say_json, warn
 from stepfold.cli.serve import is_loopback
 from stepfold.cli.stop import Stop
-from stepfold.gateway.front import APPROVE, CHAT, READ
 from stepfold.gateway.keys import keys_of
+from stepfold.gateway.principal import APPROVE, CHAT, READ
 from stepfold.knowledge.documents import SAMPLE, load
 from stepfold.knowledge.library import Library
 from stepfold.observability.page import LOOPBACK, place

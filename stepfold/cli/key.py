@@ -14,8 +14,8 @@ from stepfold.cli.exits import CommandRefused
 from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import paragraph, say, say_json, table
 from stepfold.cli.where import existing
-from stepfold.gateway.front import OPERATOR, SCOPES
 from stepfold.gateway.keys import FRESH_S, Key, KeyRefused, keys_of
+from stepfold.gateway.principal import OPERATOR, SCOPES
 from stepfold.settings import Settings
 
 CHAT = SCOPES[0]

@@ -15,7 +15,8 @@ from stepfold.cli.turn import answer_of, at_rest, say_answer
 from stepfold.cli.where import existing
 from stepfold.events.envelope import Entry
 from stepfold.events.event import MessageReceived
-from stepfold.projections.conversation import EMPTY, Conversation, evolve, replay
+from stepfold.projections.conversation import evolve, replay
+from stepfold.projections.state import EMPTY, Conversation
 from stepfold.settings import Settings
 
 

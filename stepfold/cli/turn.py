@@ -22,7 +22,8 @@ from stepfold.events.event import (
 )
 from stepfold.events.names import conversation_filter
 from stepfold.events.values import Citation
-from stepfold.projections.conversation import EMPTY, Conversation, evolve
+from stepfold.projections.conversation import evolve
+from stepfold.projections.state import EMPTY, Conversation
 from stepfold.streams.jetstream import JetStreamLog
 
 

@@ -7,7 +7,7 @@ from textwrap import indent
 
 from stepfold.evaluation.replay import Replay
 from stepfold.events.transcript import Thought
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 from stepfold.streams.archive import Archive, ArchiveError, Key, entries
 
 ITEM_CHARS = 76

@@ -34,7 +34,8 @@ from stepfold.policy.agent import Agent, offered
 from stepfold.policy.gate import Who, why_not
 from stepfold.policy.grants import resolve
 from stepfold.policy.toolspec import ToolSpec
-from stepfold.projections.conversation import EMPTY, Conversation, evolve
+from stepfold.projections.conversation import evolve
+from stepfold.projections.state import EMPTY, Conversation
 from stepfold.streams.archive import Archive, Key, entries
 from stepfold.streams.log import Agents, AgentUnknown, Log
 

@@ -62,7 +62,7 @@ from stepfold.handlers.decide import BY as AGENT
 from stepfold.handlers.decide import decide
 from stepfold.handlers.states import Known, advance
 from stepfold.policy.agent import Agent, Limits, digest, offered
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 from stepfold.streams.archive import Key
 from stepfold.streams.log import Agents, LogConflict
 from stepfold.streams.restore import ConversationDiffers, RestorableLog

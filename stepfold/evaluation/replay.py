@@ -28,7 +28,7 @@ from stepfold.handlers.decide import BY, Veto, decide
 from stepfold.handlers.shell import NOBODY
 from stepfold.handlers.states import Known, advance
 from stepfold.policy.agent import Agent
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 from stepfold.routing import Routes, decode_routes
 from stepfold.streams.archive import Archive, Key, entries
 from stepfold.streams.log import Agents, AgentUnknown, Log, Shelf

@@ -18,7 +18,6 @@ from stepfold.events.envelope import Entry
 from stepfold.gateway.ag_ui_events import Run, failed
 from stepfold.gateway.answers import answered
 from stepfold.gateway.doors import About, Answer, Asked, Door
-from stepfold.gateway.front import CHAT, VISITOR, FrontRefused
 from stepfold.gateway.histories import (
     Asks,
     History,
@@ -30,7 +29,9 @@ from stepfold.gateway.histories import (
     say_in,
 )
 from stepfold.gateway.items import PAUSE
+from stepfold.gateway.principal import CHAT, VISITOR
 from stepfold.gateway.problems import body_of
+from stepfold.gateway.refusals import FrontRefused
 from stepfold.gateway.sending import BODY_BYTES_MAX, StreamEvent, data, streamed
 from stepfold.gateway.streaming import MEDIA
 

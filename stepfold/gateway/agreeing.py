@@ -9,9 +9,10 @@ from stepfold.gateway.asking import ROWS_MAX
 from stepfold.gateway.bodies import Decide
 from stepfold.gateway.conversations import PATH
 from stepfold.gateway.doors import About, Answer, Asked, Door, Parameter, Run
-from stepfold.gateway.front import APPROVE, refusing
+from stepfold.gateway.principal import APPROVE
 from stepfold.gateway.problems import body_of
 from stepfold.gateway.query import CONVERSATION, check_query
+from stepfold.gateway.refusals import refusing
 from stepfold.gateway.shapes import Approval, Approvals, Recorded, answer
 from stepfold.handlers.approvals import Waiting
 

@@ -22,7 +22,6 @@ from stepfold.events.event import MessageReceived
 from stepfold.gateway.ai_sdk_parts import Parts
 from stepfold.gateway.answers import answered, answering_for
 from stepfold.gateway.doors import About, Answer, Asked, Door, Parameter
-from stepfold.gateway.front import CHAT, VISITOR, FrontRefused
 from stepfold.gateway.histories import (
     Asks,
     History,
@@ -33,8 +32,10 @@ from stepfold.gateway.histories import (
     say_in,
 )
 from stepfold.gateway.items import PAUSE
+from stepfold.gateway.principal import CHAT, VISITOR
 from stepfold.gateway.problems import body_of
 from stepfold.gateway.query import check_query
+from stepfold.gateway.refusals import FrontRefused
 from stepfold.gateway.sending import BODY_BYTES_MAX, DONE, StreamEvent, data, streamed
 from stepfold.gateway.streaming import MEDIA
 

@@ -37,7 +37,7 @@ from stepfold.events.event import (
     TurnCancelled,
 )
 from stepfold.events.values import Arguments, Text, ToolCall, Usage
-from stepfold.gateway.front import CHAT, READ, Front, Principal
+from stepfold.gateway.front import Front
 from stepfold.gateway.items import (
     Began,
     Called,
@@ -52,6 +52,7 @@ from stepfold.gateway.items import (
     Waits,
 )
 from stepfold.gateway.placing import placed, titles_in
+from stepfold.gateway.principal import CHAT, READ, Principal
 from stepfold.gateway.steps import hears_words
 from stepfold.policy.agent import SEARCH
 from stepfold.projections.conversation import evolve, replay

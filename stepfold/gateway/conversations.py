@@ -19,8 +19,8 @@ from stepfold.events.event import (
 )
 from stepfold.gateway.bodies import Begin, Cancel, Say
 from stepfold.gateway.doors import About, Answer, Asked, Door
-from stepfold.gateway.front import CHAT, READ, VISITOR, FrontRefused, Principal
 from stepfold.gateway.placing import titles_in
+from stepfold.gateway.principal import CHAT, READ, VISITOR, Principal
 from stepfold.gateway.problems import body_of
 from stepfold.gateway.query import (
     AFTER,
@@ -31,6 +31,7 @@ from stepfold.gateway.query import (
     id_of,
     number,
 )
+from stepfold.gateway.refusals import FrontRefused
 from stepfold.gateway.shapes import (
     Conversation,
     Conversations,

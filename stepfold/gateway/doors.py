@@ -15,8 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stepfold.events.traces import caller
-from stepfold.gateway.front import Front, FrontRefused, Principal
+from stepfold.gateway.front import Front
+from stepfold.gateway.principal import Principal
 from stepfold.gateway.problems import problem
+from stepfold.gateway.refusals import FrontRefused
 
 BODY_BYTES_MAX = 2_000_000
 """The longest text there may be, however it is escaped."""

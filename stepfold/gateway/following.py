@@ -21,11 +21,14 @@ from msgspec import Struct
 from stepfold.events.envelope import Entry
 from stepfold.events.event import Reasoned, ReasonRequested
 from stepfold.events.values import Text
-from stepfold.gateway.front import READ, Front, FrontRefused, Principal, nothing, refusing
+from stepfold.gateway.front import Front
 from stepfold.gateway.placing import titles_in
+from stepfold.gateway.principal import READ, Principal
+from stepfold.gateway.refusals import FrontRefused, nothing, refusing
 from stepfold.gateway.steps import Standing, at_rest, hears_words, standing, step_for
 from stepfold.gateway.streaming import Sent
-from stepfold.projections.conversation import Conversation, evolve, replay
+from stepfold.projections.conversation import evolve, replay
+from stepfold.projections.state import Conversation
 from stepfold.streams.listening import Shown, TakenBack, Words, digest_of
 from stepfold.streams.tokens import ask_said
 

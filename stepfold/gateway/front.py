@@ -2,19 +2,15 @@
 
 A conversation belongs to exactly one customer, and the customer is the caller's. A visitor has only
 the conversations of its own contact. To whom it is not given a conversation is not there: 404.
-
-FrontRefused    what was asked is not to be had; it becomes problem details (problems.py)
 """
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
-
-from msgspec import Struct
 
 from stepfold.app import Opened
 from stepfold.events.envelope import Draft, Entry, first
@@ -24,67 +20,34 @@ from stepfold.events.traces import caller
 from stepfold.events.values import FileRef
 from stepfold.gateway.appointed import Appointed
 from stepfold.gateway.asking import Row, ask_views
-from stepfold.handlers.approvals import ApprovalRefused
-from stepfold.handlers.inbox import Inbox, InboxRefused, Message
+from stepfold.gateway.principal import (
+    Principal,
+)
+from stepfold.gateway.refusals import (
+    FrontRefused,
+    Overtaken,
+    nothing,
+    refuse_bound,
+    refuse_strange,
+    refusing,
+    used_again,
+)
+from stepfold.handlers.inbox import Inbox, Message
 from stepfold.handlers.states import Known, States
 from stepfold.knowledge.knowledge import Knowledge
 from stepfold.policy.agent import Agent
-from stepfold.streams.ask import AskError, AskRefused
+from stepfold.streams.ask import AskRefused
 from stepfold.streams.jetstream import JetStreamLog
 from stepfold.streams.jetstream.listing import Listing
 from stepfold.streams.listening import Happening, Shown, listening
-from stepfold.streams.log import AgentUnknown, LogConflict, LogError, LogRefused, LogUnavailable
+from stepfold.streams.log import AgentUnknown, LogConflict
 from stepfold.streams.memory import utc_now
-
-CHAT, READ, APPROVE, ADMIN = "chat", "read", "approve", "admin"
-VISITOR, OPERATOR = "visitor", "operator"
-SCOPES = (CHAT, READ, APPROVE, ADMIN)
-"""What a key of a customer may be for. `visitor` is of tokens only. `operator` is who runs the
-process: of no customer, and so in no conversation but in the dashboard's.
-"""
 
 AGENTS_MAX = 100
 RACES_MAX = 100
 STARTS_MAX = 100_000
 """How many conversations are remembered to be somebody's."""
 log = logging.getLogger("stepfold.gateway")
-
-
-class Principal(Struct, frozen=True):
-    """Who calls; made from a key or a visitor token, never from a body. `contact` is a visitor's
-    own name; a token may be bound to one `conversation`.
-    """
-
-    customer: str
-    scopes: frozenset[str]
-    key: str
-    contact: str = ""
-    conversation: str = ""
-
-    def may(self, *scopes: str) -> bool:
-        """Has it one of these? `admin` may do all that a key of its customer may."""
-        every = ADMIN in self.scopes and not frozenset(SCOPES).isdisjoint(scopes)
-        return every or not self.scopes.isdisjoint(scopes)
-
-
-class FrontRefused(Exception):
-    """`status` as in HTTP; `title` names the kind of problem, `detail` this one and the way out."""
-
-    def __init__(self, status: int, title: str, detail: str) -> None:
-        super().__init__(f"{title}: {detail}")
-        self.status = status
-        self.title = title
-        self.detail = detail
-
-
-class Overtaken(FrontRefused):
-    """Something was recorded meanwhile, so that the conversation is not where it was thought to be:
-    nothing was said.
-    """
-
-    def __init__(self, conversation: str) -> None:
-        why = f"conversation {conversation!r} has gone on meanwhile: read it, and say it again"
-        super().__init__(409, "Overtaken", why)
 
 
 class Front:
@@ -140,7 +103,7 @@ class Front:
         """Begin a conversation in which nothing is said yet; the same again is the same one."""
         with refusing():
             key = who.customer, token("conversation", conversation)
-            _refuse_bound(who, conversation)
+            refuse_bound(who, conversation)
             if await self._started(*key) is not None:
                 return (await self.read(who, conversation))[0]
             pinned, _ = await self._desk(agent)
@@ -154,7 +117,7 @@ class Front:
             except LogConflict:
                 entry = (await self.read(who, conversation))[0]
             if isinstance(entry.event, ConversationStarted):  # the log knows whose it was first
-                _refuse_strange(who, conversation, entry.event)
+                refuse_strange(who, conversation, entry.event)
             return entry
 
     async def say(  # noqa: PLR0913  (a message has as many parts)
@@ -178,7 +141,7 @@ class Front:
         """
         with refusing():
             token("conversation", conversation)
-            _refuse_bound(who, conversation)
+            refuse_bound(who, conversation)
             message = Message(
                 who.customer,
                 conversation,
@@ -214,7 +177,7 @@ class Front:
     async def check(self, who: Principal, conversation: str) -> ConversationStarted:
         """How the conversation began; FrontRefused (404) when the caller has none of this name."""
         with refusing():
-            _refuse_bound(who, conversation)
+            refuse_bound(who, conversation)
             try:
                 token("conversation", conversation)
             except NameRefused:
@@ -222,7 +185,7 @@ class Front:
             started = await self._started(who.customer, conversation)
             if started is None:
                 raise nothing(conversation)
-            _refuse_strange(who, conversation, started)
+            refuse_strange(who, conversation, started)
             return started
 
     async def read(self, who: Principal, conversation: str, *, after: int = 0) -> list[Entry]:
@@ -350,58 +313,12 @@ def _same(message: Message, entry: Entry) -> Entry:
         message.text, message.contact, message.id, message.files, message.language
     )
     if entry.event != wanted:
-        raise _used_again(f"message {message.id!r} of conversation {message.conversation!r}")
+        raise used_again(f"message {message.id!r} of conversation {message.conversation!r}")
     return entry
 
 
 def _same_step(entry: Entry, event: Event) -> Entry:
     """The entry, if it says this."""
     if entry.event != event:
-        raise _used_again(f"step {entry.position} of conversation {entry.conversation!r}")
+        raise used_again(f"step {entry.position} of conversation {entry.conversation!r}")
     return entry
-
-
-def _used_again(what: str) -> FrontRefused:
-    why = f"{what} was another one: take a new id (Idempotency-Key) for what is new"
-    return FrontRefused(409, "Id used again", why)
-
-
-def nothing(conversation: str) -> FrontRefused:
-    return FrontRefused(404, "No such conversation", f"there is no conversation {conversation!r}")
-
-
-def _refuse_bound(who: Principal, conversation: str) -> None:
-    if who.conversation and who.conversation != conversation:
-        raise nothing(conversation)
-
-
-def _refuse_strange(who: Principal, conversation: str, started: ConversationStarted) -> None:
-    """A visitor has what its own contact began."""
-    if VISITOR in who.scopes and started.contact != who.contact:
-        raise nothing(conversation)
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """What the floors below refuse, as the gateway tells it."""
-    try:
-        yield
-    except NameRefused as error:
-        raise FrontRefused(422, "Wrong name", str(error)) from error
-    except (InboxRefused, ApprovalRefused) as error:
-        raise FrontRefused(409, "Not possible now", str(error)) from error
-    except AskRefused as error:
-        raise FrontRefused(422, "Query refused", str(error)) from error
-    except AskError as error:
-        why = f"{error}; the views are kept by `stepfold serve`"
-        raise FrontRefused(503, "Views unavailable", why) from error
-    except AgentUnknown as error:
-        raise FrontRefused(404, "No such agent", str(error)) from error
-    except LogRefused as error:
-        raise FrontRefused(413, "Too large", str(error)) from error
-    except LogUnavailable as error:
-        log.warning("%s", error)  # where the log is and why it is away is no caller's business
-        why = "the log is away: try again later"
-        raise FrontRefused(503, "Log unavailable", why) from error
-    except LogError as error:
-        raise FrontRefused(409, "Not possible now", str(error)) from error

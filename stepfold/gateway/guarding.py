@@ -16,9 +16,11 @@ from starlette.requests import Request
 
 from stepfold.gateway import keys, visitors
 from stepfold.gateway.doors import NOBODY, Door
-from stepfold.gateway.front import Front, FrontRefused, Principal, refusing
+from stepfold.gateway.front import Front
 from stepfold.gateway.keys import Key, Keys
 from stepfold.gateway.limits import Limiting
+from stepfold.gateway.principal import Principal
+from stepfold.gateway.refusals import FrontRefused, refusing
 from stepfold.gateway.streaming import STILL
 from stepfold.gateway.visitors import Visitors
 

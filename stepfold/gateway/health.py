@@ -8,8 +8,9 @@ from starlette.responses import Response
 
 from stepfold import __version__
 from stepfold.gateway.doors import About, Answer, Asked, Door
-from stepfold.gateway.front import OPERATOR, FrontRefused, refusing
 from stepfold.gateway.measuring import STREAMS
+from stepfold.gateway.principal import OPERATOR
+from stepfold.gateway.refusals import FrontRefused, refusing
 from stepfold.gateway.shapes import Health, Here, Place, Ready, answer
 from stepfold.gateway.web import gateway_of
 from stepfold.observability.prometheus import TYPE, text

@@ -27,8 +27,10 @@ from stepfold.events.event import (
     ResponseGiven,
 )
 from stepfold.events.values import Text, ToolCall
-from stepfold.gateway.front import VISITOR, Front, FrontRefused, Overtaken, Principal
+from stepfold.gateway.front import Front
 from stepfold.gateway.items import PAUSE
+from stepfold.gateway.principal import VISITOR, Principal
+from stepfold.gateway.refusals import FrontRefused, Overtaken
 
 NAME_DIGITS = 32
 BEGINNINGS_MAX = 16

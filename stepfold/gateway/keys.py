@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from stepfold.app import Opened
 from stepfold.events.names import token
-from stepfold.gateway.front import OPERATOR, SCOPES, Principal
+from stepfold.gateway.principal import OPERATOR, SCOPES, Principal
 from stepfold.streams.jetstream.keys import JetStreamKeys
 from stepfold.streams.log import LogConflict
 from stepfold.streams.memory import utc_now

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from stepfold.gateway.front import Principal
+from stepfold.gateway.principal import Principal
 from stepfold.gateway.problems import TooMany
 
 CALLERS_MAX = 50_000

@@ -17,8 +17,9 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from stepfold.gateway.doors import BODY_BYTES_MAX, Asked, Door
-from stepfold.gateway.front import CHAT, READ, FrontRefused, refusing
+from stepfold.gateway.principal import CHAT, READ
 from stepfold.gateway.problems import problem, read_body
+from stepfold.gateway.refusals import FrontRefused, refusing
 from stepfold.gateway.streaming import STILL, STILL_S, Still
 from stepfold.gateway.web import gateway_of
 

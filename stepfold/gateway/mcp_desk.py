@@ -36,7 +36,8 @@ from stepfold.knowledge.knowledge import Knowledge
 from stepfold.policy.agent import Agent
 from stepfold.policy.grants import resolve
 from stepfold.policy.toolspec import ToolSpec
-from stepfold.projections.conversation import EMPTY, evolve, replay
+from stepfold.projections.conversation import evolve, replay
+from stepfold.projections.state import EMPTY
 from stepfold.streams.jetstream import JetStreamLog
 
 CHANNEL = "mcp"

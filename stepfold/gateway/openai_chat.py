@@ -16,7 +16,6 @@ from stepfold.events.envelope import Entry
 from stepfold.gateway.answers import answered
 from stepfold.gateway.bodies import NAME_OR_NONE
 from stepfold.gateway.doors import About, Answer, Asked, Door, Json, Parameter
-from stepfold.gateway.front import CHAT, READ, FrontRefused
 from stepfold.gateway.histories import Asks, History, Line, history_of, say, say_in
 from stepfold.gateway.items import PAUSE, Ended, Given, Item, Piece
 from stepfold.gateway.openai_shared import (
@@ -37,7 +36,9 @@ from stepfold.gateway.openai_shared import (
     told,
     told_extra,
 )
+from stepfold.gateway.principal import CHAT, READ
 from stepfold.gateway.query import IDEMPOTENCY, id_of
+from stepfold.gateway.refusals import FrontRefused
 from stepfold.gateway.sending import BODY_BYTES_MAX, DONE, data, no_answer, streamed, whole
 from stepfold.gateway.streaming import MEDIA
 

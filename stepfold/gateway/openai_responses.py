@@ -21,7 +21,6 @@ from stepfold.events.envelope import Entry
 from stepfold.events.event import ConversationStarted, MessageReceived
 from stepfold.gateway.answers import answered, answering_for
 from stepfold.gateway.doors import About, Answer, Asked, Door, Parameter
-from stepfold.gateway.front import CHAT, READ, FrontRefused
 from stepfold.gateway.histories import (
     Asks,
     Exchange,
@@ -43,7 +42,9 @@ from stepfold.gateway.openai_shared import (
     given,
     told,
 )
+from stepfold.gateway.principal import CHAT, READ
 from stepfold.gateway.query import IDEMPOTENCY, check_query, id_of
+from stepfold.gateway.refusals import FrontRefused
 from stepfold.gateway.sending import BODY_BYTES_MAX, data, no_answer, streamed, whole
 from stepfold.gateway.streaming import MEDIA
 

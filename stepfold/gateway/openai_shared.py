@@ -12,9 +12,9 @@ from starlette.responses import JSONResponse, Response
 
 from stepfold.events.values import Usage
 from stepfold.gateway.doors import Answer, Asked, Json
-from stepfold.gateway.front import FrontRefused
 from stepfold.gateway.placing import Placed, address, is_page
 from stepfold.gateway.problems import body_of, more_headers
+from stepfold.gateway.refusals import FrontRefused
 from stepfold.gateway.sending import NO_RETRY, NoAnswer
 
 CHANNEL = "openai"

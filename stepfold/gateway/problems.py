@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stepfold.gateway.front import FrontRefused
+from stepfold.gateway.refusals import FrontRefused
 
 MEDIA = "application/problem+json"
 ABOUT = "urn:stepfold:problem:"

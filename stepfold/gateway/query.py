@@ -8,7 +8,7 @@ import secrets
 from starlette.requests import Request
 
 from stepfold.gateway.doors import Parameter
-from stepfold.gateway.front import FrontRefused
+from stepfold.gateway.refusals import FrontRefused
 
 POSITION_MAX = 10**18 - 1
 PAGE_MAX, PAGE = 200, 50

@@ -10,9 +10,10 @@ from stepfold.events.event import FeedbackGiven, ResponseGiven
 from stepfold.gateway.bodies import Rate
 from stepfold.gateway.conversations import PATH
 from stepfold.gateway.doors import About, Answer, Asked, Door
-from stepfold.gateway.front import CHAT, VISITOR, FrontRefused
+from stepfold.gateway.principal import CHAT, VISITOR
 from stepfold.gateway.problems import body_of
 from stepfold.gateway.query import CONVERSATION, IDEMPOTENCY, check_query, id_of
+from stepfold.gateway.refusals import FrontRefused
 from stepfold.gateway.shapes import Recorded, answer
 
 

@@ -17,8 +17,8 @@ from starlette.responses import Response
 from stepfold.events.envelope import Entry
 from stepfold.gateway.answers import answered
 from stepfold.gateway.doors import Asked, Json
-from stepfold.gateway.front import FrontRefused
 from stepfold.gateway.items import Ended, Given, Item
+from stepfold.gateway.refusals import FrontRefused
 from stepfold.gateway.streaming import (
     MEDIA,
     PULSE,

@@ -18,9 +18,9 @@ from stepfold.events.envelope import Entry, kind, tag
 from stepfold.events.event import ReasonRequested
 from stepfold.events.values import Citation
 from stepfold.events.wire import encode_event
-from stepfold.gateway.front import READ, Principal
+from stepfold.gateway.principal import READ, Principal
 from stepfold.policy.agent import Agent
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 
 CALL = ("call", "turn")
 TOLD: Mapping[str, tuple[str, ...]] = {

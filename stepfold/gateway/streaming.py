@@ -12,7 +12,7 @@ from msgspec import Struct
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from stepfold.gateway.front import FrontRefused
+from stepfold.gateway.refusals import FrontRefused
 from stepfold.streams.ending import end
 
 PULSE_S = 15.0

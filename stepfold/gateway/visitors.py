@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from stepfold.gateway.front import VISITOR, Principal
+from stepfold.gateway.principal import VISITOR, Principal
 from stepfold.tools.vault import FILE, VARIABLE, Keys, VaultError, read_keys
 
 PREFIX = "sfv_"

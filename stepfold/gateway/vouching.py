@@ -6,9 +6,10 @@ from starlette.responses import Response
 
 from stepfold.gateway.bodies import Vouch
 from stepfold.gateway.doors import About, Answer, Asked, Door
-from stepfold.gateway.front import CHAT, FrontRefused
+from stepfold.gateway.principal import CHAT
 from stepfold.gateway.problems import body_of
 from stepfold.gateway.query import check_query
+from stepfold.gateway.refusals import FrontRefused
 from stepfold.gateway.shapes import Token, answer
 from stepfold.gateway.visitors import KEY_VARIABLE, Claims, expiry
 from stepfold.gateway.web import gateway_of

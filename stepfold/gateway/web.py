@@ -25,11 +25,12 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepfold.gateway.doors import Asked, Door
-from stepfold.gateway.front import Front, FrontRefused
+from stepfold.gateway.front import Front
 from stepfold.gateway.guarding import SECURITY, Guard, cross_origin, preflight
 from stepfold.gateway.measuring import PATH, Measured
 from stepfold.gateway.openapi import document
 from stepfold.gateway.problems import REQUEST, problem, request_id
+from stepfold.gateway.refusals import FrontRefused
 from stepfold.gateway.streaming import MEDIA, Stream
 
 _ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)

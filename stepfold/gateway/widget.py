@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stepfold.gateway.doors import Asked, Door
-from stepfold.gateway.front import FrontRefused, refusing
 from stepfold.gateway.guarding import is_own
+from stepfold.gateway.refusals import FrontRefused, refusing
 from stepfold.gateway.shapes import Token, answer
 from stepfold.gateway.visitors import Claims, expiry
 from stepfold.gateway.web import gateway_of

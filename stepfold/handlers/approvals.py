@@ -21,7 +21,8 @@ from stepfold.events.event import (
 )
 from stepfold.handlers.states import Known, States
 from stepfold.policy.gate import Who, digest_of_call
-from stepfold.projections.conversation import Agreement, same_person
+from stepfold.projections.agreements import same_person
+from stepfold.projections.state import Agreement
 from stepfold.streams.log import Log, LogConflict
 
 RACES_MAX = 100

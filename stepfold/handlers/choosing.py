@@ -10,7 +10,7 @@ from msgspec import Struct
 from stepfold.events.event import GenerationRequested
 from stepfold.events.values import BudgetStep, Choice
 from stepfold.policy.agent import SEARCH, Agent, Limits, offered
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 from stepfold.routing import Facts, Need, Pick, Routes, Routing, route
 
 CONVERSE = "converse"

@@ -24,7 +24,7 @@ from stepfold.events.values import FileRef
 from stepfold.handlers.asking import Files
 from stepfold.handlers.worker import since
 from stepfold.policy.agent import RUN_CODE, Agent, offered
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 from stepfold.sandbox.sandbox import Code, Limits, Ran, Sandbox, SandboxError, is_safe
 from stepfold.streams.log import FileMissing, FileRefused
 

@@ -54,7 +54,8 @@ from stepfold.policy.agent import RUN_CODE, SEARCH, Agent, offered
 from stepfold.policy.gate import Who, approval_for, digest_of_call, why_not
 from stepfold.policy.grant import Approval
 from stepfold.policy.taint import tainted
-from stepfold.projections.conversation import OVERFLOW, Agreement, Conversation, Turn, evolve
+from stepfold.projections.conversation import OVERFLOW, evolve
+from stepfold.projections.state import Agreement, Conversation, Turn
 from stepfold.routing import Pick, Routing
 
 BY = "agent"

@@ -25,7 +25,7 @@ from stepfold.handlers.asking import Asker, Failed, Spoken
 from stepfold.handlers.jobs import MALFORMED
 from stepfold.policy.agent import Agent
 from stepfold.policy.schema import broken, mismatch
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 from stepfold.providers.model import AS_IT_IS, Prompt
 from stepfold.providers.schemas import unnull
 

@@ -18,7 +18,7 @@ from stepfold.events.event import (
 from stepfold.events.values import Choice, Repair
 from stepfold.handlers.choosing import World, after, backoff_s, choice, routing_of_job
 from stepfold.policy.agent import Limits
-from stepfold.projections.conversation import Conversation, Job
+from stepfold.projections.state import Conversation, Job
 from stepfold.routing import Pick
 
 MALFORMED = "malformed"

@@ -13,7 +13,7 @@ from stepfold.handlers.answering import told_rules
 from stepfold.handlers.citing import cited
 from stepfold.policy.agent import Agent
 from stepfold.policy.toolspec import OWN, ToolSpec
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 from stepfold.providers.model import AS_IT_IS, Prompt, Reply
 
 LEFT_OUT = "The beginning of this conversation is left out here, because it is too long."

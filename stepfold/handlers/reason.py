@@ -13,7 +13,7 @@ from stepfold.handlers.asking import Asker, Failed, Spoken
 from stepfold.handlers.prompt import prompt, reasoned
 from stepfold.policy.agent import Agent
 from stepfold.policy.toolspec import ToolSpec
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 from stepfold.providers.model import Reply
 from stepfold.providers.schemas import unnull
 

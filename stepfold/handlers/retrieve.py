@@ -17,7 +17,7 @@ from stepfold.handlers.worker import since
 from stepfold.knowledge.errors import KnowledgeError
 from stepfold.knowledge.knowledge import Knowledge
 from stepfold.policy.agent import Agent
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 
 
 class Retrieve:

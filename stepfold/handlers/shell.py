@@ -34,7 +34,7 @@ from stepfold.handlers.states import Known, States, advance
 from stepfold.handlers.work import BUSY_S, Desk, Later, is_over
 from stepfold.handlers.worker import Acting, Worker
 from stepfold.policy.agent import Agent
-from stepfold.projections.conversation import Turn
+from stepfold.projections.state import Turn
 from stepfold.streams.log import Agents, Log, LogConflict, LogRefused, LogUnavailable, Timers
 
 POISON_MAX = 4

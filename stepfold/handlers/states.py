@@ -13,7 +13,8 @@ from msgspec import Struct
 from stepfold.events.envelope import Draft, Entry
 from stepfold.events.event import ApprovalRequested, ToolStarted
 from stepfold.handlers.decide import BY
-from stepfold.projections.conversation import EMPTY, Conversation, evolve
+from stepfold.projections.conversation import evolve
+from stepfold.projections.state import EMPTY, Conversation
 from stepfold.streams.log import Log
 
 ITEMS_MAX = 200_000

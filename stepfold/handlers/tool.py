@@ -34,7 +34,7 @@ from stepfold.policy.effect import Recovery
 from stepfold.policy.gate import Who, digest_of_call, grant_of, why_not
 from stepfold.policy.grants import outgrown
 from stepfold.policy.schema import mismatch
-from stepfold.projections.conversation import Conversation, Turn
+from stepfold.projections.state import Conversation, Turn
 from stepfold.providers.schemas import unnull
 from stepfold.streams.log import LogError
 from stepfold.tools.tool import Caller, Reconciling, Tool, ToolError, calling

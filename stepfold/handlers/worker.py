@@ -9,7 +9,7 @@ from typing import Protocol
 from stepfold.events.envelope import Entry
 from stepfold.events.event import Event, Request
 from stepfold.policy.agent import Agent
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 
 
 class Worker(Protocol):

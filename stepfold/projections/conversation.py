@@ -7,11 +7,8 @@ reaches into the running turn.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
-from typing import Any, assert_never
+from typing import assert_never
 
-import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from stepfold.events.event import (
@@ -32,14 +29,12 @@ from stepfold.events.event import (
     Reasoned,
     ReasonFailed,
     ReasonRequested,
-    Request,
     ResponseDelivered,
     ResponseGiven,
     RetrievalFailed,
     RetrievalRequested,
     RetrievalReturned,
     ToolFailed,
-    ToolOutcome,
     ToolRefused,
     ToolRequested,
     ToolReturned,
@@ -50,116 +45,26 @@ from stepfold.events.event import (
     TurnExpired,
     Unreadable,
 )
-from stepfold.events.transcript import Heard, Item, Result, Status, Thought, sources
-from stepfold.events.values import Passage, Text, ToolCall
+from stepfold.events.transcript import Heard, Thought, sources
+from stepfold.events.values import Text
+from stepfold.projections.agreements import agree
+from stepfold.projections.outcomes import settle
+from stepfold.projections.state import (
+    EMPTY,
+    Conversation,
+    Job,
+    Turn,
+    close,
+    current,
+    in_turn,
+    spend,
+)
 
-PASSAGES_MAX = 256
-"""How many of the last retrieved passages a citation may rest on."""
 MESSAGES_MAX = 64
 """How many of the last message ids are remembered, to hear a repeated one only once."""
 
 OVERFLOW = "context_overflow"
 """The reason of a failure that a shorter prompt may mend."""
-ZERO = Decimal(0)
-
-
-class Agreement(Struct, frozen=True):
-    """Whether people agree to a call: who did, or why it must not be (`refused`)."""
-
-    request: ApprovalRequested
-    people: tuple[str, ...] = ()
-    refused: str = ""
-
-    @property
-    def complete(self) -> bool:
-        return not self.refused and len(self.people) >= self.request.people
-
-    @property
-    def pending(self) -> bool:
-        return not self.refused and not self.complete
-
-
-class Turn(Struct, frozen=True):
-    """The running turn. `thinking` is the call of the open ask; it goes to `model`, has `offered`
-    these tools and has so many `shadows`. `wanted` is what its answer called, `agreements` are of
-    those calls that need some; `read` is whose text had been read when they were wanted. `contact`
-    is who is heard in it, empty when nobody told or several are. `ruled_out` are the models that
-    cannot do this ask; `compacted` says that its prompt was cut.
-    """
-
-    number: int
-    asks: int = 0
-    attempt: int = 0
-    thinking: str = ""
-    wanted: tuple[ToolCall, ...] = ()
-    settled: frozenset[str] = frozenset()
-    answer: Reasoned | None = None
-    failure: ReasonFailed | None = None
-    spent_usd: Decimal = ZERO
-    expired: bool = False
-    model: str = ""
-    offered: tuple[str, ...] = ()
-    shadows: int = 0
-    ruled_out: frozenset[str] = frozenset()
-    compacted: bool = False
-    agreements: Mapping[str, Agreement] = {}
-    read: frozenset[str] = frozenset()
-    contact: str = ""
-
-    @property
-    def pending(self) -> tuple[ApprovalRequested, ...]:
-        """The calls that wait for people."""
-        return tuple(each.request for each in self.agreements.values() if each.pending)
-
-    @property
-    def waiting(self) -> bool:
-        return any(call.call not in self.settled for call in self.wanted)
-
-
-class Job(Struct, frozen=True):
-    """A generation without its end: the latest attempt, and how that failed. `ruled_out` are the
-    models that cannot do it.
-    """
-
-    request: GenerationRequested
-    failure: GenerationFailed | None = None
-    ruled_out: frozenset[str] = frozenset()
-
-
-class Conversation(Struct, frozen=True):
-    """`open` holds every request without its outcome, of any turn; `begun` the tools that started.
-
-    `turns` and `asked` count what there has been, so that the next turn and call can be named.
-    `characters` is how much of it a model would be shown, of which the last `compact` are when that
-    is not 0; `files` says whether an image or a document is among it. `read` is whose text stands
-    in it: names of tools, and the sources of `events.transcript`.
-    """
-
-    agent: str = ""
-    channel: str = ""
-    language: str = ""
-    characters: int = 0
-    compact: int = 0
-    files: bool = False
-    digest: str = ""
-    origin: str = ""
-    transcript: tuple[Item, ...] = ()
-    unheard: tuple[Heard, ...] = ()
-    turn: Turn | None = None
-    turns: int = 0
-    asked: int = 0
-    open: Mapping[str, Request] = {}
-    jobs: Mapping[str, Job] = {}
-    begun: frozenset[str] = frozenset()
-    passages: tuple[Passage, ...] = ()
-    messages: tuple[str, ...] = ()
-    spent_usd: Decimal = ZERO
-    stopped: str = ""
-    unreadable: Unreadable | None = None
-    read: frozenset[str] = frozenset()
-
-
-EMPTY = Conversation()
 
 
 def replay(events: Iterable[Event], state: Conversation = EMPTY) -> Conversation:
@@ -187,13 +92,13 @@ def evolve(state: Conversation, event: Event) -> Conversation:  # noqa: PLR0911,
         case ToolStarted():
             return replace(state, begun=state.begun | ({event.call} & state.open.keys()))
         case ToolReturned() | ToolFailed() | ToolRefused() | ToolUnknown():
-            return _settle(state, event)
+            return settle(state, event)
         case RetrievalReturned() | RetrievalFailed():
             for paid in event.spent:
-                state = _spend(state, paid.cost_usd, turn=event.turn)
-            return _settle(state, event)
+                state = spend(state, paid.cost_usd, turn=event.turn)
+            return settle(state, event)
         case ApprovalRequested() | ApprovalGranted() | ApprovalDenied() | ApprovalExpired():
-            return _agree(state, event)
+            return agree(state, event)
         case Generated() | GenerationFailed():
             return _generated(state, event)
         case GenerationAbandoned():
@@ -201,11 +106,11 @@ def evolve(state: Conversation, event: Event) -> Conversation:  # noqa: PLR0911,
         case ResponseGiven():
             return _respond(state, event)
         case TurnExpired():
-            return _in_turn(state, event.turn, expired=True)
+            return in_turn(state, event.turn, expired=True)
         case TurnAbandoned():
             return _abandon(state, event)
         case TurnCancelled():
-            return replace(state, turn=None) if _current(state, event.turn) else state
+            return replace(state, turn=None) if current(state, event.turn) else state
         case ConversationStopped():
             return replace(state, stopped=event.reason)
         case Unreadable():
@@ -245,13 +150,11 @@ def _hear(state: Conversation, event: MessageReceived) -> Conversation:
 def _ask(state: Conversation, event: ReasonRequested) -> Conversation:
     if event.shadow:
         return _shadow(state, event)
-    turn = state.turn
-    if turn is None or turn.number != event.turn:
-        turn = Turn(event.turn)
+    running = state.turn if current(state, event.turn) else None
+    turn = running or Turn(event.turn)
     again = event.attempt > 1
     heard, unheard = state.unheard[: event.heard], state.unheard[event.heard :]
-    opens = state.turn is None or state.turn.number != event.turn
-    contacts = {item.contact for item in heard} | (set() if opens else {turn.contact})
+    contacts = {item.contact for item in heard} | ({running.contact} if running else set())
     return replace(
         state,
         transcript=state.transcript + heard,
@@ -287,26 +190,26 @@ def _shadow(state: Conversation, event: ReasonRequested) -> Conversation:
 
 def _reasoned(state: Conversation, event: Reasoned) -> Conversation:
     mine = state.turn is not None and state.turn.thinking == event.call
-    state = _spend(_close(state, event.call), event.cost_usd, turn=event.turn)
+    state = spend(close(state, event.call), event.cost_usd, turn=event.turn)
     if not mine:
         return state
     thought = Thought(event.parts, event.state)
     read = state.read | sources((thought,))
     state = replace(state, characters=state.characters + thought.characters, read=read)
     if not thought.calls:
-        return _in_turn(state, event.turn, thinking="", answer=event)
+        return in_turn(state, event.turn, thinking="", answer=event)
     state = replace(state, transcript=(*state.transcript, thought))
-    return _in_turn(state, event.turn, thinking="", wanted=thought.calls, read=read)
+    return in_turn(state, event.turn, thinking="", wanted=thought.calls, read=read)
 
 
 def _reason_failed(state: Conversation, event: ReasonFailed) -> Conversation:
     mine = state.turn is not None and state.turn.thinking == event.call
-    state = _spend(_close(state, event.call), event.cost_usd, turn=event.turn)
+    state = spend(close(state, event.call), event.cost_usd, turn=event.turn)
     if not mine or state.turn is None:
         return state
     may = event.retryable or (event.reason == OVERFLOW and not state.turn.compacted)
     ruled_out = state.turn.ruled_out if may else state.turn.ruled_out | {state.turn.model}
-    return _in_turn(state, event.turn, thinking="", failure=event, ruled_out=ruled_out)
+    return in_turn(state, event.turn, thinking="", failure=event, ruled_out=ruled_out)
 
 
 def _generate(state: Conversation, event: GenerationRequested) -> Conversation:
@@ -322,7 +225,7 @@ def _generate(state: Conversation, event: GenerationRequested) -> Conversation:
 
 def _generated(state: Conversation, event: Generated | GenerationFailed) -> Conversation:
     request = state.open.get(event.call)
-    state = _spend(_close(state, event.call), event.cost_usd)
+    state = spend(close(state, event.call), event.cost_usd)
     if not isinstance(request, GenerationRequested):
         return state
     name = request.job or request.call
@@ -335,105 +238,6 @@ def _generated(state: Conversation, event: Generated | GenerationFailed) -> Conv
 
 def _without(jobs: Mapping[str, Job], name: str) -> Mapping[str, Job]:
     return {key: job for key, job in jobs.items() if key != name}
-
-
-def _settle(state: Conversation, event: ToolOutcome) -> Conversation:
-    """The outcome of a call. A second outcome of the same call changes nothing."""
-    turn = state.turn
-    wanted = turn is not None and any(call.call == event.call for call in turn.wanted)
-    if event.call not in state.open and not (wanted and isinstance(event, ToolRefused)):
-        return state
-    if turn is not None and event.call in turn.settled:
-        return state
-    result = _result(event, _name(state, event))
-    transcript = (*state.transcript, result) if wanted else _late(state.transcript, result)
-    state = replace(
-        _close(state, event.call),
-        transcript=transcript,
-        passages=(state.passages + result.passages)[-PASSAGES_MAX:],
-        characters=state.characters + result.characters,
-        begun=state.begun - {event.call},
-        read=state.read | sources((result,)),
-    )
-    if turn is None or not wanted:
-        return state
-    return _in_turn(state, turn.number, settled=turn.settled | {event.call})
-
-
-def _agree(
-    state: Conversation,
-    event: ApprovalRequested | ApprovalGranted | ApprovalDenied | ApprovalExpired,
-) -> Conversation:
-    """What does not fit the call that waits, by turn or digest, changes nothing."""
-    turn = state.turn
-    if turn is None or turn.number != event.turn:
-        return state
-    asked = turn.agreements.get(event.call)
-    if isinstance(event, ApprovalRequested):
-        known = any(call.call == event.call for call in turn.wanted)
-        now = Agreement(event) if asked is None and known else asked
-    else:
-        now = _agreed(asked, event) if asked is not None and asked.pending else asked
-    if now is None or now is asked:
-        return state
-    return replace(state, turn=replace(turn, agreements={**turn.agreements, event.call: now}))
-
-
-def _agreed(
-    asked: Agreement, event: ApprovalGranted | ApprovalDenied | ApprovalExpired
-) -> Agreement:
-    if isinstance(event, ApprovalExpired):
-        return replace(asked, refused=f"nobody approved it within {asked.request.expires_s:g} s")
-    if event.digest != asked.request.digest or not event.person:
-        return asked
-    if isinstance(event, ApprovalDenied):
-        why = f": {event.reason}" if event.reason else ""
-        return replace(asked, refused=f"{event.person} denied it{why}")
-    if any(same_person(event.person, each) for each in asked.people):
-        return asked
-    return replace(asked, people=(*asked.people, event.person))
-
-
-def same_person(one: str, other: str) -> bool:
-    """Two spellings of a name are one person."""
-    return " ".join(one.split()).casefold() == " ".join(other.split()).casefold()
-
-
-def _late(transcript: tuple[Item, ...], result: Result) -> tuple[Item, ...]:
-    """The outcome of a turn that is over stands where its call does, not in the running turn."""
-    for place in range(len(transcript), 0, -1):
-        item = transcript[place - 1]
-        if isinstance(item, Thought) and any(call.call == result.call for call in item.calls):
-            return (*transcript[:place], result, *transcript[place:])
-    return transcript
-
-
-def _name(state: Conversation, event: ToolOutcome) -> str:
-    if isinstance(event, ToolRefused):
-        return event.name
-    request = state.open[event.call]
-    return request.name if isinstance(request, ToolRequested | CodeRequested) else "search"
-
-
-def _result(event: ToolOutcome, name: str) -> Result:
-    match event:
-        case ToolReturned(result=told):
-            text = told if isinstance(told, str) else msgspec.json.encode(told).decode()
-            files = (event.file, *event.files) if event.file else event.files
-            return Result(event.call, name, text, files=files)
-        case RetrievalReturned():
-            return Result(event.call, name, passages=event.passages)
-        case _:
-            status = _STATUS[type(event)]
-            return Result(event.call, name, f"{status}: {event.reason}", status)
-
-
-_STATUS: Mapping[type, Status] = {
-    ToolFailed: "failed",
-    RetrievalFailed: "failed",
-    ToolRefused: "refused",
-    ToolUnknown: "unknown",
-}
 
 
 def _respond(state: Conversation, event: ResponseGiven) -> Conversation:
@@ -455,30 +259,4 @@ def _abandon(state: Conversation, event: TurnAbandoned) -> Conversation:
         transcript = (*state.transcript, *state.unheard)
         read = state.read | sources(state.unheard)
         return replace(state, transcript=transcript, unheard=(), turns=event.turn, read=read)
-    return replace(state, turn=None) if _current(state, event.turn) else state
-
-
-def _current(state: Conversation, turn: int) -> bool:
-    return state.turn is not None and state.turn.number == turn
-
-
-def _in_turn(state: Conversation, number: int, **changes: Any) -> Conversation:
-    if state.turn is None or state.turn.number != number:
-        return state
-    return replace(state, turn=replace(state.turn, **changes))
-
-
-def _close(state: Conversation, call: str) -> Conversation:
-    if call not in state.open:
-        return state
-    return replace(state, open={key: event for key, event in state.open.items() if key != call})
-
-
-def _spend(state: Conversation, cost: Decimal | None, *, turn: int = 0) -> Conversation:
-    if not cost or not cost.is_finite():
-        return state
-    state = replace(state, spent_usd=state.spent_usd + cost)
-    running = state.turn
-    if running is None or running.number != turn:
-        return state
-    return replace(state, turn=replace(running, spent_usd=running.spent_usd + cost))
+    return replace(state, turn=None) if current(state, event.turn) else state

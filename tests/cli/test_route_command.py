@@ -14,7 +14,7 @@ from stepfold import settings
 from stepfold.app import opened
 from stepfold.cli import exits
 from stepfold.handlers.choosing import World, routing_of
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 from stepfold.routing import Candidate, Route, Routes, digest, encode_routes
 from stepfold.settings import parse_routes, read_agent, read_routes
 from stepfold.settings.hosted import KEYS

@@ -28,8 +28,8 @@ from msgspec import Struct, field
 from stepfold.app import Opened, opened
 from stepfold.events.event import MessageReceived, Reasoned, ResponseGiven
 from stepfold.events.values import Text
-from stepfold.gateway.front import CHAT
 from stepfold.gateway.keys import keys_of
+from stepfold.gateway.principal import CHAT
 from stepfold.settings import Settings
 from tests.cli.commands import PROGRAM, environ
 from tests.crash.page import Page

@@ -38,7 +38,8 @@ from stepfold.events.transcript import Heard
 from stepfold.events.wire import decode
 from stepfold.handlers.inbox import Inbox, Message
 from stepfold.policy.agent import Agent
-from stepfold.projections.conversation import Conversation, replay
+from stepfold.projections.conversation import replay
+from stepfold.projections.state import Conversation
 from stepfold.settings import Settings
 from stepfold.streams.jetstream import JetStreamLog
 from stepfold.streams.log import LogUnavailable

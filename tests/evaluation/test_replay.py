@@ -14,7 +14,7 @@ from stepfold.events.envelope import Entry
 from stepfold.events.event import Event, MessageReceived, ReasonRequested, ToolRequested
 from stepfold.handlers.decide import Veto
 from stepfold.policy.agent import Agent, digest
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 from stepfold.providers.model import Call, Reply
 from stepfold.streams.archive import Archive, ArchiveError, entries, export, load
 from stepfold.streams.memory import MemoryAgents

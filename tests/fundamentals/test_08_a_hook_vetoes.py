@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepfold.events.event import Event, ToolRequested
 from stepfold.policy.agent import Agent
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 from stepfold.providers.model import Call, Reply
 from stepfold.testing import run_to_rest
 

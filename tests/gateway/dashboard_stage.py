@@ -14,10 +14,11 @@ import httpx2
 from stepfold.app import Opened, opened
 from stepfold.cli.viewing import own_views
 from stepfold.gateway.dashboard import routes
-from stepfold.gateway.front import APPROVE, OPERATOR, READ, Front
+from stepfold.gateway.front import Front
 from stepfold.gateway.guarding import Guard
 from stepfold.gateway.keys import Keys, keys_of
 from stepfold.gateway.limits import Limiting, Limits
+from stepfold.gateway.principal import APPROVE, OPERATOR, READ
 from stepfold.gateway.serving import serving
 from stepfold.gateway.table import DOORS
 from stepfold.gateway.web import Gateway

@@ -17,8 +17,8 @@ from nats.js.errors import BadRequestError
 from stepfold.app import HELP_DESK, Opened, Parts, opened, working
 from stepfold.cli.viewing import own_views
 from stepfold.events.values import Delta
-from stepfold.gateway.front import APPROVE, CHAT, READ
 from stepfold.gateway.keys import keys_of
+from stepfold.gateway.principal import APPROVE, CHAT, READ
 from stepfold.gateway.serving import PLAIN, Made, gateway_on, serving
 from stepfold.gateway.web import Gateway
 from stepfold.knowledge.documents import SAMPLE, load

@@ -18,8 +18,8 @@ import httpx2
 from msgspec import Struct
 
 from stepfold.app import opened
-from stepfold.gateway.front import CHAT, OPERATOR
 from stepfold.gateway.keys import keys_of
+from stepfold.gateway.principal import CHAT, OPERATOR
 from stepfold.knowledge.documents import SAMPLE, load
 from stepfold.knowledge.library import Library
 from stepfold.settings import Settings

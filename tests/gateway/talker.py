@@ -14,7 +14,7 @@ from stepfold.events.transcript import Heard
 from stepfold.events.values import Delta, Usage
 from stepfold.gateway import ag_ui, ai_sdk, mcp, openai_chat, openai_responses
 from stepfold.gateway.doors import Door
-from stepfold.gateway.front import CHAT, READ
+from stepfold.gateway.principal import CHAT, READ
 from stepfold.gateway.serving import Made
 from stepfold.gateway.table import DOORS
 from stepfold.policy.agent import Agent, Limits

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from stepfold.events.event import ConversationStarted, MessageReceived
-from stepfold.gateway.front import CHAT
+from stepfold.gateway.principal import CHAT
 from stepfold.gateway.visitors import Claims
 from tests.gateway.talker import PREAMBLE, QUESTION, QUOTE, TITLE, Room, answer, talking
 

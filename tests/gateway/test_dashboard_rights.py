@@ -14,7 +14,7 @@ from stepfold.events.event import ApprovalDenied, ApprovalGranted
 from stepfold.gateway.dashboard.dashboard import PAGES, Form, Page
 from stepfold.gateway.dashboard.queries import QUERIES, sql_of
 from stepfold.gateway.dashboard.session import COOKIE
-from stepfold.gateway.front import CHAT, READ
+from stepfold.gateway.principal import CHAT, READ
 from stepfold.policy.agent import digest
 from stepfold.streams.memory import utc_now
 from tests.gateway.dashboard_html import read

@@ -9,7 +9,7 @@ import pytest
 
 from stepfold.events.event import ApprovalDenied, ApprovalGranted, ToolReturned
 from stepfold.gateway.asking import QUERIES
-from stepfold.gateway.front import APPROVE, READ
+from stepfold.gateway.principal import APPROVE, READ
 from stepfold.policy.agent import Agent
 from stepfold.policy.grant import Approval, Grant
 from stepfold.providers.model import Call, Reply

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from stepfold.gateway.asking import bind, literal
-from stepfold.gateway.front import CHAT, Principal
+from stepfold.gateway.principal import CHAT, Principal
 from tests.gateway.house import House
 from tests.waiting import eventually
 

@@ -6,7 +6,7 @@ import pytest
 
 from stepfold.app import HELP_DESK
 from stepfold.events.event import ConversationStarted
-from stepfold.gateway.front import CHAT
+from stepfold.gateway.principal import CHAT
 from tests.gateway.house import SLOW, House, Slow, heard, screen
 
 QUESTION = "What does the Team plan cost?"

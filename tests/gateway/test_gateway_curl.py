@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stepfold.gateway.front import CHAT
+from stepfold.gateway.principal import CHAT
 from tests.gateway.house import House
 from tests.gateway.talker import QUESTION, QUOTE, TITLE, answer, talking
 

@@ -8,7 +8,9 @@ import pytest
 
 from stepfold.events.envelope import Entry
 from stepfold.events.event import MessageReceived
-from stepfold.gateway.front import CHAT, Front, Overtaken, Principal
+from stepfold.gateway.front import Front
+from stepfold.gateway.principal import CHAT, Principal
+from stepfold.gateway.refusals import Overtaken
 from tests.gateway.house import House
 
 WHO = Principal("acme", frozenset((CHAT,)), "k")

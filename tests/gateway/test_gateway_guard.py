@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from stepfold.gateway.doors import Asked, Door
-from stepfold.gateway.front import CHAT, READ
 from stepfold.gateway.limits import ADDRESS_CHARS_MAX, Buckets, Limits, Rate, network
+from stepfold.gateway.principal import CHAT, READ
 from stepfold.gateway.problems import TooMany
 from stepfold.gateway.serving import Made
 from stepfold.gateway.table import DOORS

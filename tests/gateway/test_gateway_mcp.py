@@ -17,7 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import TextContent
 
 from stepfold.cli.mcp_listen import Place, bound
-from stepfold.gateway.front import CHAT, READ
+from stepfold.gateway.principal import CHAT, READ
 from tests.gateway.talker import QUESTION, QUOTE, Room, answer, talking
 from tests.waiting import eventually
 

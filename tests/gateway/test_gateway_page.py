@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from stepfold.gateway.doors import BODY_BYTES_MAX
-from stepfold.gateway.front import OPERATOR, SCOPES
 from stepfold.gateway.limits import Limits, Rate
+from stepfold.gateway.principal import OPERATOR, SCOPES
 from stepfold.gateway.serving import CONNECTIONS_MAX, KEEP_S, PATIENCE
 from stepfold.gateway.streaming import PULSE_S
 from stepfold.gateway.table import DOORS

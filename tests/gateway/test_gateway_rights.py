@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 
 from stepfold.gateway.doors import Door
-from stepfold.gateway.front import ADMIN, APPROVE, CHAT, OPERATOR, READ, VISITOR
 from stepfold.gateway.limits import Limits, Rate
+from stepfold.gateway.principal import ADMIN, APPROVE, CHAT, OPERATOR, READ, VISITOR
 from stepfold.gateway.serving import Made
 from stepfold.gateway.table import DOORS
 from tests.gateway.house import House

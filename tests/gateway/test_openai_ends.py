@@ -10,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 
-from stepfold.gateway.front import CHAT
+from stepfold.gateway.principal import CHAT
 from tests.gateway.house import LIMIT_S
 from tests.gateway.talker import PREAMBLE, QUESTION, Room, answer, talking
 from tests.waiting import eventually

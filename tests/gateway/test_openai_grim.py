@@ -18,8 +18,8 @@ from starlette.types import Message
 
 from stepfold.events.event import MessageReceived, ResponseGiven
 from stepfold.gateway.doors import Json
-from stepfold.gateway.front import FrontRefused
 from stepfold.gateway.problems import read_body
+from stepfold.gateway.refusals import FrontRefused
 from tests.gateway.house import LIMIT_S
 from tests.gateway.talker import PREAMBLE, QUESTION, Room, answer, talking
 from tests.waiting import eventually

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from stepfold.events.values import Delta
 from stepfold.gateway import widget
-from stepfold.gateway.front import CHAT
+from stepfold.gateway.principal import CHAT
 from stepfold.gateway.serving import Made
 from stepfold.gateway.table import DOORS
 from stepfold.policy.agent import Agent, Limits

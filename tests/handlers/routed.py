@@ -10,7 +10,8 @@ from stepfold.events.event import ConversationStarted, Event, ReasonFailed, Reas
 from stepfold.handlers.choosing import World
 from stepfold.handlers.decide import decide
 from stepfold.policy.agent import Agent, digest
-from stepfold.projections.conversation import Conversation, evolve, replay
+from stepfold.projections.conversation import evolve, replay
+from stepfold.projections.state import Conversation
 from stepfold.routing import Can, Candidate, Route, Routes
 
 AGENT = Agent("desk", instructions="Be kind.", models=(), tools=("refund",), collections=("faq",))

@@ -28,7 +28,7 @@ from stepfold.handlers.approvals import ApprovalRefused, Waiting
 from stepfold.handlers.decide import BY
 from stepfold.policy.agent import Agent, Limits
 from stepfold.policy.grant import Approval, Grant
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 from stepfold.providers.model import Call, Reply
 from stepfold.testing import CUSTOMER, Arrangement
 from stepfold.tools.tool import FunctionTool, ToolSpec, caller

@@ -43,7 +43,8 @@ from stepfold.events.values import (
 )
 from stepfold.handlers.decide import BY, decide
 from stepfold.policy.agent import Agent, Limits
-from stepfold.projections.conversation import EMPTY, Conversation, replay
+from stepfold.projections.conversation import replay
+from stepfold.projections.state import EMPTY, Conversation
 from stepfold.testing import (
     AGENT,
     ANSWERED,

@@ -28,7 +28,8 @@ from stepfold.handlers.decide import CODE_FILES_MAX, NOWHERE, decide
 from stepfold.policy.agent import Agent
 from stepfold.policy.gate import Who, digest_of_call
 from stepfold.policy.grant import Approval, Grant
-from stepfold.projections.conversation import Conversation, replay
+from stepfold.projections.conversation import replay
+from stepfold.projections.state import Conversation
 from stepfold.testing import AGENT, ASKED, HELLO, STARTED, Given
 
 CALL = ToolCall("r1.1", "refund", {"amount": 80})

@@ -20,7 +20,8 @@ from stepfold.events.event import (
 from stepfold.events.values import FileRef, Options, Text, ToolCall
 from stepfold.handlers.decide import decide
 from stepfold.policy.grant import Grant
-from stepfold.projections.conversation import Conversation, replay
+from stepfold.projections.conversation import replay
+from stepfold.projections.state import Conversation
 from stepfold.routing import Can, Conditions, Route, Routes
 from stepfold.testing import HELLO, PASSAGE
 from tests.handlers.routed import AGENT, FAR, LARGE, SMALL, STARTED, Given, asked, failed, world

@@ -23,7 +23,8 @@ from stepfold.handlers.choosing import REQUEST, World, facts_of_job, routing_of_
 from stepfold.handlers.decide import decide
 from stepfold.handlers.jobs import UNSENT, UNSENT_ROUNDS_MAX
 from stepfold.policy.agent import Agent
-from stepfold.projections.conversation import Conversation, evolve, replay
+from stepfold.projections.conversation import evolve, replay
+from stepfold.projections.state import Conversation
 from stepfold.routing import Can, Candidate, Conditions, Pick, Route, Routes
 
 SCHEMA = {"type": "object", "properties": {"label": {"type": "string"}}}

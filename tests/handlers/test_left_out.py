@@ -7,7 +7,7 @@ from stepfold.events.event import Generated, GenerationRequested, ToolRequested,
 from stepfold.events.values import Arguments
 from stepfold.handlers.tool import RunTool
 from stepfold.policy.toolspec import ToolSpec
-from stepfold.projections.conversation import EMPTY
+from stepfold.projections.state import EMPTY
 from stepfold.providers.model import Reply
 from stepfold.testing import AGENT, Arrangement, Clock
 from stepfold.tools.tool import FunctionTool

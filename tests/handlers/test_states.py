@@ -8,7 +8,8 @@ from stepfold.events.envelope import Entry, first, follow
 from stepfold.events.event import Event, MessageReceived
 from stepfold.handlers.decide import BY
 from stepfold.handlers.states import Known, States, advance
-from stepfold.projections.conversation import EMPTY, replay
+from stepfold.projections.conversation import replay
+from stepfold.projections.state import EMPTY
 from stepfold.streams.memory import MemoryLog
 from stepfold.testing import ASKED, HELLO, STARTED, Clock
 

@@ -14,7 +14,7 @@ from stepfold.events.traces import caller
 from stepfold.handlers.tool import RunTool
 from stepfold.observability import names
 from stepfold.observability.spans import spans
-from stepfold.projections.conversation import EMPTY
+from stepfold.projections.state import EMPTY
 from stepfold.testing import AGENT
 from stepfold.tools.tool import FunctionTool, ToolError, ToolSpec, traceparent
 from tests.observability.made import CALLER_TRACE, TRACEPARENT, WHOLE, recorded

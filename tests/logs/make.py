@@ -22,7 +22,7 @@ from stepfold.events.values import Arguments, Citation, Passage
 from stepfold.handlers.tool import RunTool
 from stepfold.handlers.worker import Worker
 from stepfold.policy.agent import Agent
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 from stepfold.providers.model import Call, ModelBusy, Reply
 from stepfold.providers.scripted import ScriptedModel
 from stepfold.streams.archive import export

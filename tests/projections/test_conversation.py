@@ -42,15 +42,9 @@ from stepfold.events.event import (
 from stepfold.events.transcript import Heard, Item, Result, Thought, legal
 from stepfold.events.values import Citation, Text, Thinking, ToolCall
 from stepfold.events.wire import decode_event
-from stepfold.projections.conversation import (
-    EMPTY,
-    MESSAGES_MAX,
-    PASSAGES_MAX,
-    Conversation,
-    Turn,
-    evolve,
-    replay,
-)
+from stepfold.projections.conversation import MESSAGES_MAX, evolve, replay
+from stepfold.projections.outcomes import PASSAGES_MAX
+from stepfold.projections.state import EMPTY, Conversation, Turn
 from stepfold.testing import (
     AGENT,
     ANSWERED,

@@ -15,7 +15,8 @@ from stepfold.events.event import (
     TurnCancelled,
 )
 from stepfold.events.values import ToolCall
-from stepfold.projections.conversation import EMPTY, Agreement, Turn, evolve, replay
+from stepfold.projections.conversation import evolve, replay
+from stepfold.projections.state import EMPTY, Agreement, Turn
 from stepfold.testing import ASKED, ASKED_AGAIN, HELLO, LOOKED_UP, STARTED
 
 QUESTION = ApprovalRequested("r1.1", 1, "look_up", {}, "sha256:1", "always", 60.0, people=2)
@@ -44,6 +45,12 @@ def test_a_call_waits_until_enough_different_people_agree() -> None:
     assert [each.pending for each in (asked, one, both)] == [True, True, False]
     assert [each.complete for each in (asked, one, both)] == [False, False, True]
     assert (turn(ANN).pending, turn(ANN, BOB).pending) == ((QUESTION,), ())
+
+
+def test_what_was_refused_is_not_complete_whoever_agreed() -> None:
+    both = Agreement(QUESTION, ("ann", "bob"), refused="eve denied it")
+
+    assert (both.complete, both.pending) == (False, False)
 
 
 @pytest.mark.parametrize("person", ["ann lee", "Ann LEE", "  ann\tlee "])

@@ -23,7 +23,8 @@ from stepfold.events.event import (
 )
 from stepfold.events.transcript import CONTACT, HOSTED, Heard, Result, Thought
 from stepfold.events.values import FileRef, HostedTool, Spend, State, Text, ToolCall
-from stepfold.projections.conversation import EMPTY, OVERFLOW, Conversation, Turn, evolve, replay
+from stepfold.projections.conversation import OVERFLOW, evolve, replay
+from stepfold.projections.state import EMPTY, Conversation, Turn
 from stepfold.testing import (
     ANSWERED,
     ASKED,
@@ -108,6 +109,15 @@ def test_the_next_turn_is_for_the_contact_of_its_own_messages() -> None:
     first = (*THINKING, ANSWERED, RESPONDED)
 
     assert turn(replay([*first, eve, replace(ASKED, call="r2", turn=2)])).contact == "eve"
+
+
+def test_a_turn_that_begins_in_place_of_another_is_not_for_its_contact() -> None:
+    eve = replace(HELLO, message="m2", contact="eve")
+    next_one = replace(ASKED, call="r2", turn=2)
+
+    assert turn(replay([*THINKING, eve, next_one])).contact == "eve"
+    assert turn(replay([*THINKING, replace(next_one, heard=0)])).contact == ""
+    assert Turn(1).contact == ""
 
 
 # -- whose text stands in it --------------------------------------------------------------------

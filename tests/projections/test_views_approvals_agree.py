@@ -23,7 +23,8 @@ from stepfold.events.event import (
     TurnCancelled,
 )
 from stepfold.events.values import ToolCall
-from stepfold.projections.conversation import EMPTY, Agreement, Conversation, evolve
+from stepfold.projections.conversation import evolve
+from stepfold.projections.state import EMPTY, Agreement, Conversation
 from stepfold.projections.views import Views
 from stepfold.testing import ASKED, HELLO, STARTED
 from tests.projections.made import Stored, stored

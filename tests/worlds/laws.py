@@ -42,7 +42,8 @@ from stepfold.events.values import Passage
 from stepfold.events.wire import decode, encode
 from stepfold.handlers.choosing import World as Here
 from stepfold.handlers.decide import BY, decide
-from stepfold.projections.conversation import EMPTY, evolve
+from stepfold.projections.conversation import evolve
+from stepfold.projections.state import EMPTY
 from tests.worlds import effects
 
 if TYPE_CHECKING:

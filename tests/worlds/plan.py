@@ -21,7 +21,7 @@ from stepfold.policy.agent import Agent, Limits, SecondMessage
 from stepfold.policy.grant import Approval, Grant
 from stepfold.policy.grants import resolve
 from stepfold.policy.toolspec import ToolSpec
-from stepfold.projections.conversation import Conversation
+from stepfold.projections.state import Conversation
 from tests.worlds.tools import specs
 
 SECOND: tuple[SecondMessage, ...] = ("wait", "merge", "supersede")

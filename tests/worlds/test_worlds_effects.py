@@ -13,8 +13,8 @@ from stepfold.events.event import ApprovalDenied, Event, Request, ToolFailed
 from stepfold.handlers import decide, tool
 from stepfold.handlers.tool import RunTool
 from stepfold.policy.agent import Agent
-from stepfold.projections import conversation
-from stepfold.projections.conversation import Agreement
+from stepfold.projections import agreements
+from stepfold.projections.state import Agreement
 from stepfold.tools.unsure import Unsure
 from tests.worlds.world import World
 
@@ -97,7 +97,7 @@ def test_to_ask_nobody_breaks_a_law(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("fault", ["deaf to a no", "blind to the digest"])
 def test_to_hear_what_nobody_said_breaks_a_law(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
-    agreed = conversation._agreed
+    agreed = agreements._agreed
 
     def wrong(asked: Agreement, event: Any) -> Agreement:
         if fault == "deaf to a no" and isinstance(event, ApprovalDenied):
@@ -106,6 +106,6 @@ def test_to_hear_what_nobody_said_breaks_a_law(monkeypatch: pytest.MonkeyPatch, 
             event = replace(event, digest=asked.request.digest)
         return agreed(asked, event)
 
-    monkeypatch.setattr(conversation, "_agreed", wrong)
+    monkeypatch.setattr(agreements, "_agreed", wrong)
 
     assert breaks("nothing is done without agreement")

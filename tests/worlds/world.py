@@ -33,7 +33,8 @@ from stepfold.handlers.shell import Shell
 from stepfold.handlers.tool import RunTool
 from stepfold.handlers.work import Desk, Later
 from stepfold.policy.agent import digest
-from stepfold.projections.conversation import EMPTY, Conversation, evolve
+from stepfold.projections.conversation import evolve
+from stepfold.projections.state import EMPTY, Conversation
 from stepfold.providers.model import Prompt
 from stepfold.streams.log import LogConflict, LogUnavailable
 from stepfold.streams.memory import MemoryAgents, MemoryLog, MemoryTimers

@@ -8,7 +8,7 @@ from stepfold.gateway.asking import Row
 from stepfold.gateway.dashboard.page import Visit, nothing_here
 from stepfold.gateway.dashboard.queries import SEARCHED_STEPS
 from stepfold.gateway.dashboard.tables import Table, exported, table
-from stepfold.gateway.front import refusing
+from stepfold.gateway.refusals import refusing
 from stepfold.policy.agent import Answers, digest, offered
 from stepfold.policy.grant import Grant
 

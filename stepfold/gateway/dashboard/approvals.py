@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from stepfold.gateway.dashboard.page import Visit
 from stepfold.gateway.dashboard.tables import Table, exported, table
-from stepfold.gateway.front import FrontRefused, refusing
+from stepfold.gateway.refusals import FrontRefused, refusing
 
 DECIDED_SHOWN = 25
 DECIDED = ("granted", "denied", "expired", "void")

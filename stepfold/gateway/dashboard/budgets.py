@@ -11,7 +11,7 @@ from msgspec import Struct
 from stepfold.app import Opened
 from stepfold.events.values import BudgetStep
 from stepfold.gateway.dashboard.page import Visit
-from stepfold.gateway.front import refusing
+from stepfold.gateway.refusals import refusing
 from stepfold.policy.budget import ANY, Budget, Budgets, accounts, decode_budgets, step
 from stepfold.streams.log import Balance
 

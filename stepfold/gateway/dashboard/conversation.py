@@ -12,10 +12,12 @@ from stepfold.gateway.dashboard.parts import Turn
 from stepfold.gateway.dashboard.tables import file
 from stepfold.gateway.dashboard.timeline import turns_of
 from stepfold.gateway.dashboard.words import sum_of
-from stepfold.gateway.front import Front, FrontRefused
+from stepfold.gateway.front import Front
+from stepfold.gateway.refusals import FrontRefused
 from stepfold.handlers.approvals import Waiting
 from stepfold.policy.agent import Agent
-from stepfold.projections.conversation import Conversation, replay
+from stepfold.projections.conversation import replay
+from stepfold.projections.state import Conversation
 
 TURNS_SHOWN, ITEMS_SHOWN = 20, 100
 """The latest ones, of the turns and of what is in each; the others are a click away."""

@@ -36,10 +36,11 @@ from stepfold.gateway.dashboard.session import (
     check_form,
     form_of,
 )
-from stepfold.gateway.front import Front, FrontRefused
+from stepfold.gateway.front import Front
 from stepfold.gateway.guarding import address_of
 from stepfold.gateway.keys import Keys
 from stepfold.gateway.limits import Limiting
+from stepfold.gateway.refusals import FrontRefused
 from stepfold.gateway.streaming import STILL
 from stepfold.tools import vault
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from stepfold.events.envelope import Entry
 from stepfold.events.event import Reasoned, ReasonFailed
 from stepfold.gateway.dashboard.page import HEADERS, Visit
-from stepfold.gateway.front import FrontRefused
+from stepfold.gateway.refusals import FrontRefused
 from stepfold.gateway.streaming import GOODBYE, HELLO, PULSE, PULSE_S, Stream, pulsed
 from stepfold.streams.listening import Happening, TakenBack, Words
 

@@ -16,7 +16,7 @@ from stepfold.gateway.dashboard.conversations import listed
 from stepfold.gateway.dashboard.page import Visit
 from stepfold.gateway.dashboard.periods import PERIODS
 from stepfold.gateway.dashboard.words import count, failure, moment, sum_of
-from stepfold.gateway.front import refusing
+from stepfold.gateway.refusals import refusing
 from stepfold.streams.config import STEPS
 from stepfold.streams.jetstream import standing
 

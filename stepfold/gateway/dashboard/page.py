@@ -17,8 +17,10 @@ from stepfold.gateway.dashboard.assets import VERSION
 from stepfold.gateway.dashboard.queries import Questions, steps_sql
 from stepfold.gateway.dashboard.session import Session
 from stepfold.gateway.dashboard.words import FILTERS
-from stepfold.gateway.front import APPROVE, CHAT, READ, Front, FrontRefused, Principal
+from stepfold.gateway.front import Front
 from stepfold.gateway.limits import Limiting
+from stepfold.gateway.principal import APPROVE, CHAT, READ, Principal
+from stepfold.gateway.refusals import FrontRefused
 
 CSP = "; ".join(
     (

@@ -14,7 +14,8 @@ from datetime import datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from stepfold.gateway.asking import Row, ask_raw, bind
-from stepfold.gateway.front import Front, refusing
+from stepfold.gateway.front import Front
+from stepfold.gateway.refusals import refusing
 
 FRESH_S = 1.0
 """How often at most it is asked where the views are."""

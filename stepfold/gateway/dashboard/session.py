@@ -19,8 +19,9 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stepfold.gateway.front import OPERATOR, READ, FrontRefused, Principal, refusing
 from stepfold.gateway.keys import Key, Keys, principal
+from stepfold.gateway.principal import OPERATOR, READ, Principal
+from stepfold.gateway.refusals import FrontRefused, refusing
 from stepfold.tools import vault
 from stepfold.tools.vault import VaultError
 

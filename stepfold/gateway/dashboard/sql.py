@@ -14,7 +14,7 @@ from stepfold.gateway.asking import Row
 from stepfold.gateway.dashboard.page import Visit
 from stepfold.gateway.dashboard.saved import Saved, all_saved, keep
 from stepfold.gateway.dashboard.tables import INERT, file, form_of
-from stepfold.gateway.front import FrontRefused, refusing
+from stepfold.gateway.refusals import FrontRefused, refusing
 
 ROWS_SHOWN = 500
 SQL_CHARS_MAX = 8_000

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from stepfold.gateway.asking import Row
 from stepfold.gateway.dashboard.page import HEADERS, Visit
 from stepfold.gateway.dashboard.queries import EXPORTED_MAX
-from stepfold.gateway.front import FrontRefused
+from stepfold.gateway.refusals import FrontRefused
 
 Form = Literal["csv", "json", "parquet"]
 MEDIA: Mapping[str, str] = {
