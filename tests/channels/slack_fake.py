@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,12 +31,15 @@ METHODS: Mapping[str, str] = {
     "chat.postMessage": "*channel *text blocks thread_ts metadata unfurl_links unfurl_media"
     " client_msg_id",
     "chat.update": "*channel *ts *text blocks metadata",
+    "chat.delete": "*channel *ts",
     "chat.postEphemeral": "*channel *user *text thread_ts",
-    "conversations.replies": "*channel *ts oldest include_all_metadata limit cursor",
-    "conversations.history": "*channel oldest include_all_metadata limit cursor",
+    "conversations.replies": "*channel *ts oldest latest include_all_metadata limit cursor",
+    "conversations.history": "*channel oldest latest include_all_metadata limit cursor",
     "files.info": "*file",
 }
 CHUNKS = {"markdown_text": {"type", "text"}, "task_update": {"type", "id", "title", "status"}}
+MESSAGE_CHARS_MAX = 13_000
+"""Of a whole message; Slack refuses from about 13,200 on (slackapi/bolt-js#2509)."""
 STATUSES = {"pending", "in_progress", "complete", "error"}
 BLOCKS = {"section", "context", "actions", "markdown"}
 
@@ -73,7 +77,7 @@ class FakeSlack:
         self._ids: dict[str, str] = {}
         self._gone: set[str] = set()
         self._lock = threading.Lock()
-        self._clock = 1_800_000_000
+        self._clock = int(time.time())
 
     # -- what a test looks at ---------------------------------------------------------------------
 
@@ -158,6 +162,10 @@ class FakeSlack:
                 return {"ts": message["ts"], "channel": message["channel"]}
             case "chat.update":
                 return self._update(fields)
+            case "chat.delete":
+                self.messages.remove(self._found(fields))
+                self._gone.add(self._ids.pop(fields["ts"], ""))
+                return {}
             case "chat.postEphemeral":
                 self.whispers.append(fields)
                 return {}
@@ -211,6 +219,9 @@ class FakeSlack:
                 message["text"] += chunk["text"]
             else:
                 message["tasks"][chunk["id"]] = (chunk["title"], chunk["status"])
+        shown = len(message["text"]) + _chars(fields.get("blocks") or ())
+        if shown > MESSAGE_CHARS_MAX:
+            raise Refusal("msg_blocks_too_long")
 
     def _update(self, fields: dict[str, Any]) -> dict[str, Any]:
         message = self._found(fields)
@@ -236,6 +247,8 @@ class FakeSlack:
             for each in self.messages
             if each["channel"] == fields["channel"]
             and (root is None or root in (each["ts"], each.get("thread_ts")))
+            and float(fields.get("oldest", 0)) <= float(each["ts"])
+            and float(each["ts"]) <= float(fields.get("latest", "inf"))
         ]
         begin = int(fields.get("cursor", 0))
         more = {"next_cursor": str(begin + 2)} if len(found) > begin + 2 else {}
@@ -278,6 +291,7 @@ class FakeSlack:
 
     def _check_blocks(self, blocks: Any) -> None:
         self._need(len(blocks) <= 50, f"{len(blocks)} blocks")
+        self._need(_chars(blocks) <= MESSAGE_CHARS_MAX, "msg_blocks_too_long")
         markdown = sum(len(each["text"]) for each in blocks if each["type"] == "markdown")
         self._need(markdown <= 12_000, "too much Markdown")
         for block in blocks:
@@ -297,6 +311,13 @@ class FakeSlack:
         for button in buttons:
             self._need(len(button["value"]) <= 2_000, "a value that is too long")
             self._need(len(button["text"]["text"]) <= 75, "a button that is too long")
+
+
+def _chars(blocks: Any) -> int:
+    """What all blocks say together."""
+    texts = [each.get("text", "") for each in blocks]
+    texts += [part.get("text", "") for each in blocks for part in each.get("elements", ())]
+    return sum(len(text if isinstance(text, str) else text["text"]) for text in texts)
 
 
 def _fields(asked: Asked) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import hmac
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from stepfold.channels.slack.api import SlackApi
 from stepfold.channels.slack.app import EVENTS, INTERACTIVE, SlackDoor
 from stepfold.channels.slack.config import Secret, SlackConfig, parse_slack
 from stepfold.channels.slack.deliver import Deliverer, delivering
+from stepfold.channels.slack.hearing import Receive
 from stepfold.channels.slack.names import Thread
 from stepfold.events.envelope import Entry
 from stepfold.events.values import Arguments, Delta
@@ -48,7 +49,7 @@ ADA, BOB, EVE = "U0ADA", "U0BOB", "U0EVE"
 HOURS = Document("hours.md", "Opening hours", "The branch opens at nine. It is green.")
 
 
-def config_for(api: str, more: str = "") -> SlackConfig:
+def config_for(api: str, more: str = "", guests: Sequence[str] = ()) -> SlackConfig:
     text = f"""
         signing_secret = "${{env:SLACK_SIGNING_SECRET}}"
         api = "{api}"
@@ -59,6 +60,7 @@ def config_for(api: str, more: str = "") -> SlackConfig:
         approvals_channel = "{APPROVALS}"
         approvers = ["{BOB}"]
         handoff_channel = "{HANDOFFS}"
+        guests = {json.dumps(list(guests))}
     """
     return parse_slack(text, "slack.toml", ENVIRONMENT)
 
@@ -132,7 +134,7 @@ class Speaker:
 
 class Office:
     def __init__(self, found: Opened, fake: FakeSlack, config: SlackConfig, port: int) -> None:
-        self._config = config
+        self.config = config
         self.found = found
         self.slack = fake
         self.refunded: list[Any] = []
@@ -140,16 +142,33 @@ class Office:
 
     def delivering(self) -> AbstractAsyncContextManager[None]:
         """One more process that tells Slack."""
-        return delivering(self._config, self.found.client, pace_s=0, away_s=0.05)
+        return delivering(self.config, self.found.client, pace_s=0, away_s=0.05)
 
     async def again(self, entry: Entry) -> float | None:
         """A step is handed out that was told before: by a process that died before it said so."""
         apis = {TEAM: SlackApi(Secret(TOKEN), base_url=self.slack.api)}
-        deliverer = Deliverer(self._config, self.found.client, apis, pace_s=0, away_s=0)
+        deliverer = Deliverer(self.config, self.found.client, apis, pace_s=0, away_s=0)
         try:
             return await deliverer.take(entry, deliveries=2)
         finally:
             apis[TEAM].close()
+
+    @asynccontextmanager
+    async def another_door(self, receive: Receive) -> AsyncIterator[Office]:
+        """One more gateway, with an inbox of its own."""
+        found = self.found
+        door = SlackDoor(
+            self.config,
+            receive=receive,
+            log=found.log,
+            approvals=found.approvals(),
+            files=found.files,
+        )
+        async with serving(door) as port:
+            other = Office(found, self.slack, self.config, port)
+            yield other
+            await other.close()
+        await door.close()
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -236,10 +255,11 @@ async def office(
     grants: Mapping[str, Grant] | None = None,
     deliver: bool = True,
     more: str = "",
+    guests: Sequence[str] = (),
     **agent: Any,
 ) -> AsyncIterator[Office]:
     """`agent` are further fields of the agent, `more` further lines of slack.toml."""
-    config = config_for(fake.api, more)
+    config = config_for(fake.api, more, guests)
     async with AsyncExitStack() as stack:
         found = await stack.enter_async_context(opened(Settings(folder=folder)))
         made: list[Office] = []

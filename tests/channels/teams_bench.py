@@ -9,8 +9,9 @@ from datetime import timedelta
 
 from stepfold.channels.teams.connector import BotToken, Connector
 from stepfold.channels.teams.deliver import Deliver
-from stepfold.channels.teams.live import Live
+from stepfold.channels.teams.live import Live, Pace
 from stepfold.channels.teams.places import Place, Places, Where
+from stepfold.channels.teams.say import STREAM_S
 from stepfold.events.envelope import Draft, Entry, first
 from stepfold.events.event import Event, ResponseDelivered
 from stepfold.streams.listening import Happening
@@ -61,14 +62,14 @@ class Bench:
             config_of(self.fake), self.places, self.connector, self.log, clock=self.clock
         )
 
-    def live(self) -> Live:
+    def live(self, *, stream_s: float = STREAM_S) -> Live:
         return Live(
             config_of(self.fake),
             self.places,
             self.connector,
             listen=self._listen,
             stop=self._stop,
-            pace_s=PACE_S,
+            pace=Pace(PACE_S, stream_s),
             clock=self.clock,
         )
 

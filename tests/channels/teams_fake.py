@@ -79,7 +79,8 @@ class Sent(Struct, frozen=True):
 class Streamed:
     """What Teams knows of one stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: str = "") -> None:
+        self.place = place
         self.sequence = 0
         self.text = ""
         self.over = False
@@ -95,6 +96,7 @@ class FakeTeams:
         self.hosts = (f"127.0.0.1:{port}",)
         self.sent: list[Sent] = []
         self.wrong: list[str] = []
+        self.secret = SECRET
         self.tokens: set[str] = set()
         self.faults: deque[Fault] = deque()
         """Answers to the next requests, instead of the usual ones."""
@@ -185,7 +187,7 @@ class FakeTeams:
         wanted = {
             "grant_type": ["client_credentials"],
             "client_id": [APP_ID],
-            "client_secret": [SECRET],
+            "client_secret": [self.secret],
             "scope": [f"{ISSUER}/.default"],
         }
         if form != wanted:
@@ -247,6 +249,8 @@ class FakeTeams:
         stream = self.streams.get(id, Streamed())
         if sent.place != CHAT:
             return _failed(405, "MethodNotAllowed", "streaming is for one person only")
+        if not id and any(s.place == sent.place and not s.over for s in self.streams.values()):
+            self.wrong.append("two streams at once in a chat")
         if stream.over:
             return _stream_failed(
                 "Content stream is not allowed on an already completed streamed message."
@@ -269,7 +273,7 @@ class FakeTeams:
         if sent.body["type"] == "message" or info:
             self.screen[id] = sent.text or str(sent.card.get("fallbackText", ""))
         if info:
-            stream = self.streams.setdefault(id, Streamed())
+            stream = self.streams.setdefault(id, Streamed(sent.place))
             stream.sequence += 1
             stream.over = info["streamType"] == "final"
             if info["streamType"] != "informative":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -88,7 +89,12 @@ private = ["{host}"]
 
 def config_of(fake: FakeTeams) -> TeamsConfig:
     """As the file says it."""
-    text = FILE.format(app=APP_ID, tenant=TENANT, url=fake.url, bob=BOB, host=fake.hosts[0])
+    return config_at(fake.url)
+
+
+def config_at(url: str) -> TeamsConfig:
+    host = url.removeprefix("http://")
+    text = FILE.format(app=APP_ID, tenant=TENANT, url=url, bob=BOB, host=host)
     return parse_teams(text, "teams.toml", {"TEAMS_SECRET": SECRET})
 
 
@@ -118,9 +124,25 @@ class Gated:
 class Site:
     """One channel. `post` is what Teams does."""
 
-    def __init__(self, found: Opened, fake: FakeTeams, teams: Teams, url: str) -> None:
-        self.found, self.fake, self.teams = found, fake, teams
+    def __init__(
+        self, found: Opened, fake: FakeTeams, teams: Teams, config: TeamsConfig, url: str
+    ) -> None:
+        self.found, self.fake, self.teams, self.config = found, fake, teams, config
         self.url = url
+
+    async def post_all(self, activities: Sequence[Mapping[str, Any]]) -> list[float]:
+        """All at once, with one client; how many seconds each waited for its 200."""
+        headers = {"Authorization": f"Bearer {self.fake.token()}"}
+        async with httpx2.AsyncClient(trust_env=False) as web:
+
+            async def post(activity: Mapping[str, Any]) -> float:
+                begun = time.perf_counter()
+                url = f"{self.url}/channels/teams/messages"
+                answer = await web.post(url, json=dict(activity), headers=headers)
+                assert answer.status_code == 200, answer.text
+                return time.perf_counter() - begun
+
+            return list(await asyncio.gather(*(post(each) for each in activities)))
 
     async def post(
         self, activity: Mapping[str, Any], *, token: str | None = None
@@ -169,7 +191,8 @@ async def site(
     async with AsyncExitStack() as stack:
         fake = await stack.enter_async_context(fake_teams())
         found = await stack.enter_async_context(opened(Settings(folder=folder)))
-        teams = channel(config_of(fake), await world(found, agent), pace_s=PACE_S)
+        config = config_of(fake)
+        teams = channel(config, await world(found, agent), pace_s=PACE_S)
         port = free_port()
         await stack.enter_async_context(serving(Starlette(routes=teams.routes), port))
         if workers:
@@ -180,7 +203,7 @@ async def site(
             await teams.mount(running)
             await running.start()
             stack.push_async_callback(running.stop)
-        yield Site(found, fake, teams, f"http://127.0.0.1:{port}")
+        yield Site(found, fake, teams, config, f"http://127.0.0.1:{port}")
         assert not fake.wrong, fake.wrong
 
 

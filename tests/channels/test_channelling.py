@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import httpx2
@@ -13,6 +14,7 @@ from stepfold.cli.channelling import channelling
 from stepfold.settings import Settings
 from tests.cli.commands import first_line, running, spawn
 
+DOCS = Path(__file__).parents[2] / "docs"
 SLACK = """
 signing_secret = "${env:SLACK_SIGNING_SECRET}"
 
@@ -63,3 +65,23 @@ def test_the_dashboard_is_where_it_is_said_to_be(folder: Path) -> None:
 
     assert told.status_code == 200
     assert told.url.path == "/dashboard/sign-in"
+
+
+def test_what_the_pages_say_opens_both_doors(folder: Path) -> None:
+    """Their own files, and their own command, on a port that is free."""
+    secrets = {"SLACK_SIGNING_SECRET": "s" * 32, "SLACK_BOT_TOKEN": "xoxb-1", "TEAMS_SECRET": "s"}
+    commands = set()
+    for name in ("slack", "teams"):
+        page = (DOCS / f"{name}.md").read_text()
+        (file,) = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        (folder / "channels" / f"{name}.toml").write_text(file)
+        commands |= set(re.findall(r"`stepfold (serve --[^`]* 8000)`", page))
+    (command,) = commands
+
+    arguments = command.replace("8000", "0").split()
+    with running(*arguments, "--json", STEPFOLD_DATA_DIR=str(folder), **secrets) as it:
+        address = json.loads(first_line(it))["http"]
+        doors = ("slack/events", "slack/interactive", "teams/messages")
+        told = [httpx2.post(f"{address}/channels/{door}", json={}) for door in doors]
+
+    assert [answer.status_code for answer in told] == [401, 401, 401]

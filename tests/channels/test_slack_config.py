@@ -59,6 +59,7 @@ approvals_channel = "#approvals"
 [teams.T0BETA]
 bot_token = "x${env:TOKEN}"
 approvers = ["bob"]
+guests = ["Partner"]
 """)
 
     assert [each.split(": ")[:2] for each in found] == [
@@ -74,6 +75,7 @@ approvers = ["bob"]
         ["slack.toml:11", "teams.T0BETA.bot_token"],
         ["slack.toml:12", "teams.T0BETA.approvers"],
         ["slack.toml:12", "teams.T0BETA.approvers"],
+        ["slack.toml:13", "teams.T0BETA.guests"],
     ]
     assert "0123456789abcdef" not in "\n".join(found)
     assert "export NOWHERE" in found[5]

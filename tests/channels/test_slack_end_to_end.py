@@ -157,7 +157,7 @@ async def test_where_slack_refuses_to_stream_messages_are_updated(
 
 
 async def test_rate_limits_are_waited_for(tmp_path: Path, fake: FakeSlack) -> None:
-    for method in ("chat.startStream", "chat.appendStream", "chat.stopStream"):
+    for method in ("chat.appendStream", "chat.stopStream"):
         fake.fail(method, LIMITED, LIMITED)
     async with office(tmp_path, fake, SEARCH, Reply("At nine.")) as here:
         thread = await here.says("When do you open?")
@@ -165,7 +165,7 @@ async def test_rate_limits_are_waited_for(tmp_path: Path, fake: FakeSlack) -> No
 
     (shown,) = here.ours()
     assert shown["text"] == "Let me look.\n\nAt nine."
-    assert len(fake.asked("chat.startStream")) == 3
+    assert len(fake.asked("chat.stopStream")) == 3
     assert fake.asked("chat.postMessage") + fake.asked("chat.update") == []
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from stepfold.channels.slack.names import Thread
-from stepfold.channels.slack.posts import named
+from stepfold.channels.slack.naming import Name
+from stepfold.channels.slack.screen import Screen, digest
 from stepfold.events.event import MessageReceived, ResponseDelivered, ResponseGiven
 from stepfold.handlers.inbox import Message
 from stepfold.projections.conversation import replay
@@ -203,12 +204,15 @@ async def test_a_receipt_that_was_not_recorded_is_found_on_slack(
         await here.told(thread, ResponseGiven)
         ts = fake.say(DIRECT, BOT, "At nine.", thread.ts)
         steps = await here.steps(thread)
-        fake.messages[-1]["metadata"] = named(thread.conversation, f"1.{steps[1].position}")
+        key = f"1.{steps[1].position}"
+        shown = digest(Screen(key, 1, "At nine.", over=True))
+        fake.messages[-1]["metadata"] = Name(thread.conversation, key, shown).metadata
         await here.again(steps[1])
         (found,) = await here.told(thread, ResponseDelivered)
 
     assert len(here.ours()) == 1
     assert found == ResponseDelivered(1, "slack", ts)
+    assert fake.asked("chat.update") == []
 
 
 async def test_a_name_that_only_looks_like_slacks_is_told_to_nobody(

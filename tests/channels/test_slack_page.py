@@ -11,7 +11,7 @@ import yaml
 from stepfold.channels.slack.api import Method
 from stepfold.channels.slack.app import EVENTS, INTERACTIVE
 from stepfold.channels.slack.config import SlackForm, TeamForm, parse_slack
-from stepfold.channels.slack.deliver import DELIVERIES_MAX
+from stepfold.channels.slack.pages import PAGES_MAX
 from tests.channels.slack_office import ENVIRONMENT
 
 PAGE = (Path(__file__).parents[2] / "docs" / "slack.md").read_text()
@@ -19,13 +19,19 @@ SCOPES = {
     "assistant_threads_setStatus": {"assistant:write"},
     "auth_test": set[str](),
     "chat_appendStream": {"chat:write"},
+    "chat_delete": {"chat:write"},
     "chat_postEphemeral": {"chat:write"},
     "chat_postMessage": {"chat:write"},
     "chat_startStream": {"chat:write"},
     "chat_stopStream": {"chat:write"},
     "chat_update": {"chat:write"},
     "conversations_history": {"channels:history", "groups:history"},
-    "conversations_replies": {"channels:history", "groups:history", "im:history"},
+    "conversations_replies": {
+        "channels:history",
+        "groups:history",
+        "im:history",
+        "mpim:history",
+    },
     "files_info": {"files:read"},
 }
 """What Slack wants for each method; the events want app_mentions:read besides."""
@@ -53,5 +59,5 @@ def test_the_example_is_read_and_every_key_is_told() -> None:
 
     assert config.customers == ("acme",)
     assert all(f"`{key}`" in PAGE for form in (SlackForm, TeamForm) for key in form.model_fields)
-    assert f"{DELIVERIES_MAX} times" in PAGE
     assert f"{config.file_bytes_max:,}" in PAGE
+    assert f"up to {PAGES_MAX} of them" in PAGE

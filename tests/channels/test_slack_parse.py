@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepfold.channels.slack.names import Thread, thread_of
-from stepfold.channels.slack.parse import (
-    BODY_BYTES_MAX,
+from stepfold.channels.slack.happened import (
     Challenge,
     File,
     Happened,
@@ -20,10 +18,9 @@ from stepfold.channels.slack.parse import (
     Pressed,
     Refused,
     Said,
-    events,
-    interactive,
-    plain,
 )
+from stepfold.channels.slack.names import Thread, thread_of
+from stepfold.channels.slack.parse import BODY_BYTES_MAX, events, interactive, plain
 from stepfold.events.names import token
 from tests.channels.slack_fake import BOT
 from tests.channels.slack_office import ADA, BOB, CHANNEL, DIRECT, SECRET, TEAM, message, signed
@@ -124,7 +121,7 @@ def test_whatever_is_signed_is_read_without_an_error(payload: Any) -> None:
 
 def test_a_direct_message_begins_a_thread() -> None:
     assert told(message(TS, "hello")) == Said(
-        Thread(TEAM, DIRECT, TS), f"{TEAM}:{DIRECT}:{TS}", ADA, "hello"
+        Thread(TEAM, DIRECT, TS), f"{TEAM}:{DIRECT}:{TS}", ADA, "hello", bot=BOT
     )
 
 
@@ -141,7 +138,11 @@ def test_a_mention_in_a_channel_is_addressed_and_a_reply_there_is_not() -> None:
     same = told(message(TS, f"<@{BOT}> hi", channel=CHANNEL, event_id="Ev2"))
     reply = told(message(LATER, "thanks", channel=CHANNEL, thread_ts=TS))
 
-    assert mention == same == Said(Thread(TEAM, CHANNEL, TS), f"{TEAM}:{CHANNEL}:{TS}", ADA, "hi")
+    assert (
+        mention
+        == same
+        == Said(Thread(TEAM, CHANNEL, TS), f"{TEAM}:{CHANNEL}:{TS}", ADA, "hi", bot=BOT)
+    )
     assert isinstance(reply, Said)
     assert not reply.addressed
 
@@ -235,3 +236,39 @@ def test_other_buttons_are_ignored_and_broken_ones_refused() -> None:
     broken = [{"action_id": "stepfold_approve", "value": "{}"}]
     assert isinstance(press(button(actions=broken)), Refused)
     assert isinstance(press(button(user={})), Refused)
+
+
+@pytest.mark.parametrize(
+    ("more", "outside", "home"),
+    [
+        ({}, {}, ""),
+        ({"team": TEAM}, {"is_ext_shared_channel": True}, ""),
+        ({"user_team": "T0OTHER", "team": TEAM}, {"is_ext_shared_channel": True}, "T0OTHER"),
+        ({"team": "T0OTHER"}, {}, "T0OTHER"),
+        ({"team": "T0SISTER"}, {"is_ext_shared_channel": False}, ""),
+        ({"team": "E0ORG"}, {"is_ext_shared_channel": True, "enterprise_id": "E0ORG"}, ""),
+    ],
+)
+def test_who_is_of_another_organisation_is_known(
+    more: dict[str, Any], outside: dict[str, Any], home: str
+) -> None:
+    mention = message(TS, f"<@{BOT}> hi", channel=CHANNEL, kind="app_mention", **more)
+
+    said = told({**mention, **outside})
+
+    assert isinstance(said, Said)
+    assert said.home == home
+
+
+def test_a_button_of_an_app_of_a_whole_organisation_names_its_workspace_by_the_user() -> None:
+    mark = json.dumps({"conversation": "c", "call": "r1.1", "digest": "sha256:1"})
+    payload = {
+        "type": "block_actions",
+        "team": None,
+        "enterprise": {"id": "E0ORG"},
+        "user": {"id": BOB, "team_id": TEAM},
+        "channel": {"id": CHANNEL},
+        "actions": [{"action_id": "stepfold_approve", "value": mark}],
+    }
+
+    assert press(payload) == Pressed(TEAM, BOB, CHANNEL, "c", "r1.1", "sha256:1", approve=True)

@@ -9,17 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepfold.channels.slack import blocks
+from stepfold.channels.slack.pages import MESSAGE_CHARS_MAX, pages
 from stepfold.channels.slack.say import (
     Asked,
     HandedOff,
     Out,
     Settled,
     begin,
-    spelled,
     tell,
     waits,
 )
 from stepfold.channels.slack.screen import Screen, Task, changes, whole
+from stepfold.channels.slack.working import spelled
 from stepfold.events.envelope import Entry
 from stepfold.events.event import (
     ApprovalDenied,
@@ -258,27 +259,21 @@ def test_pieces_are_the_whole_escaped_and_never_cut_what_stands_for_one_characte
 def test_an_answer_of_any_length_keeps_slacks_limits(many: int) -> None:
     citations = [Citation(f"d{n}", "sha256:0", 0, 9, "<!here> " * 200) for n in range(60)]
     below = tuple(blocks.sources(citations, {"d1": "T" * 500}))
-    text, found = whole(
-        Screen(
-            "1",
-            1,
-            "word <& " * (many // 8 + 1),
-            (Task("a", "x" * 400, "pending"),) * 40,
-            True,
-            below,
-        )
-    )
+    tasks = (Task("a", "x" * 400, "pending"),) * 40
+    screen = Screen("1", 1, "word <& " * (many // 8 + 1), tasks, True, below)
 
-    assert len(text) <= blocks.TEXT_CHARS_MAX
-    assert len(found) <= blocks.BLOCKS_MAX
-    for block in found:
-        if block["type"] == "markdown":
-            assert len(block["text"]) <= blocks.MARKDOWN_CHARS_MAX
-        elif block["type"] == "section":
-            assert len(block["text"]["text"]) <= blocks.SECTION_CHARS_MAX
-        else:
-            assert len(block["elements"][0]["text"]) <= blocks.SECTION_CHARS_MAX
-        assert "<!" not in str(block)
+    shown = [whole(page) for page in pages(screen)]
+
+    for text, found in shown:
+        assert 0 < len(text) <= blocks.TEXT_CHARS_MAX
+        assert len(found) <= blocks.BLOCKS_MAX
+        assert blocks.weight(found) <= MESSAGE_CHARS_MAX
+        for block in found:
+            if block["type"] == "markdown":
+                assert len(block["text"]) <= blocks.MARKDOWN_CHARS_MAX
+            else:
+                assert len(block["elements"][0]["text"]) <= blocks.SECTION_CHARS_MAX
+            assert "<!" not in str(block)
 
 
 def test_citations_are_numbered_and_those_that_are_pages_are_links() -> None:

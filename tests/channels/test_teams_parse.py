@@ -7,16 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from stepfold.channels.teams.parse import (
-    Arrived,
-    Decided,
-    Ignored,
-    Installed,
-    Person,
-    Said,
-    Unreadable,
-    parse,
-)
+from stepfold.channels.teams.arrived import Arrived, Decided, Ignored, Installed, Person, Said
+from stepfold.channels.teams.parse import Unreadable, parse
 from tests.channels.teams_fake import ADA, BOT, CHAT, TENANT, FakeTeams
 
 FAKE = FakeTeams(9)

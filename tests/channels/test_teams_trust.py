@@ -13,6 +13,7 @@ import pytest
 from stepfold.channels.teams.trust import KeysAway, Trust, Untrusted
 from tests.channels.teams_fake import FakeTeams, broken, fake_teams, rsa_key
 from tests.channels.teams_world import config_of, site
+from tests.waiting import eventually
 
 ANOTHER = "99999999-2222-4333-8444-555555555555"
 
@@ -131,6 +132,25 @@ async def test_keys_are_kept_for_a_day_and_a_revoked_one_is_forgotten(fake: Fake
 
     with pytest.raises(Untrusted):
         await trust.service_url(old)
+
+
+async def test_keys_are_renewed_before_they_are_old_and_nobody_waits_for_it(
+    fake: FakeTeams,
+) -> None:
+    clock = Clock()
+    trust = Trust(config_of(fake), clock)
+    token = f"Bearer {fake.token()}"
+    await trust.service_url(token)
+    clock.at += 13 * 3600
+    fake.faults.append(broken)  # it is away, and nobody notices
+
+    assert await trust.service_url(token)
+    await eventually(lambda: not fake.faults)
+    clock.at += 61
+    assert await trust.service_url(token)
+    await eventually(lambda: fake.asked.count("openid") == 3)
+    clock.at += 23 * 3600
+    assert await trust.service_url(token)
 
 
 async def test_without_keys_nothing_can_be_said_and_it_is_tried_again(fake: FakeTeams) -> None:

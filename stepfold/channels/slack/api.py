@@ -6,6 +6,7 @@ waited for; nothing else is tried again here, because only the caller knows whet
     SlackError
     ├── SlackRefused    Slack answers, and did not do it; `error` is its word for why
     └── SlackAway       no answer, or none that says whether it was done
+        └── SlackLimited    not now: too much was asked
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ Method = Literal[
     "auth_test",
     "assistant_threads_setStatus",
     "chat_appendStream",
+    "chat_delete",
     "chat_postEphemeral",
     "chat_postMessage",
     "chat_startStream",
@@ -65,6 +67,11 @@ class SlackAway(SlackError):
         super().__init__(f"{method}: no answer of Slack: {why}")
 
 
+class SlackLimited(SlackAway):
+    def __init__(self, method: str) -> None:
+        super().__init__(method, "it limits the rate")
+
+
 class SlackApi:
     """A workspace's API. One instance per token; `close` it."""
 
@@ -84,7 +91,14 @@ class SlackApi:
                 return wait_s
             log.info("Slack limits %s: waiting for %g s", method, wait_s)
             await asyncio.sleep(wait_s)
-        raise SlackAway(method, f"it limits the rate, {LIMITS_MAX} times in a row")
+        raise SlackLimited(method)
+
+    async def call_now(self, method: Method, **fields: Any) -> Mapping[str, Any]:
+        """As `call`; but where the rate is limited, SlackLimited at once."""
+        answer = await self._once(method, fields)
+        if isinstance(answer, float):
+            raise SlackLimited(method)
+        return answer
 
     async def _once(self, method: Method, fields: Mapping[str, Any]) -> Mapping[str, Any] | float:
         """The answer, or how many seconds to wait."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from stepfold.channels.slack.happened import APPROVE, DENY, Mark
 from stepfold.channels.slack.names import PERSON, is_user
-from stepfold.channels.slack.parse import APPROVE, DENY, Mark
 from stepfold.events.event import ApprovalRequested
 from stepfold.events.values import Citation
 
@@ -27,6 +27,8 @@ TASK_CHARS_MAX = 256
 TEXT_CHARS_MAX = 4_000
 """Of the text that stands for the blocks, in notifications."""
 CITATIONS_MAX = 20
+LINK_CHARS_MAX = 1_000
+"""A longer address is not linked: three thousand characters are all that a block takes."""
 QUOTE_CHARS_MAX = 300
 ARGUMENTS_CHARS_MAX = 2_000
 CUT = " …"
@@ -78,20 +80,20 @@ def context(text: str) -> Block:
 
 
 def said(above: Sequence[Block], text: str, below: Sequence[Block]) -> list[Block]:
-    """A whole message: what is said, as Markdown while Slack takes so much of it, else plain,
-    between other blocks.
-    """
+    """A whole message: what is said, short enough (pages.py), between other blocks."""
     told = escaped(text)
-    if not told:
-        return [*above, *below]
-    if len(told) <= MARKDOWN_CHARS_MAX:
-        return [*above, {"type": "markdown", "text": told}, *below]
-    room = BLOCKS_MAX - len(above) - len(below)
-    parts = pieces(text, SECTION_CHARS_MAX)
-    blocks = [section(part) for part in parts[:room]]
-    if len(parts) > room:
-        blocks[-1] = context(f"The rest of the answer ({len(text):,} characters) is too long here.")
-    return [*above, *blocks, *below]
+    return [*above, *([{"type": "markdown", "text": told}] if told.strip() else []), *below]
+
+
+def weight(blocks: Sequence[Block]) -> int:
+    """How many characters they say."""
+    return sum(len(text) for block in blocks for text in _texts(block))
+
+
+def _texts(block: Block) -> list[str]:
+    inner = block.get("text", "")
+    own = inner if isinstance(inner, str) else inner["text"]
+    return [own, *(each["text"] for each in block.get("elements", ()) if each["type"] == "mrkdwn")]
 
 
 def sources(citations: Sequence[Citation], titles: Mapping[str, str]) -> list[Block]:
@@ -108,9 +110,10 @@ def sources(citations: Sequence[Citation], titles: Mapping[str, str]) -> list[Bl
 
 
 def _linked(document: str, title: str) -> str:
-    if not document.startswith(("https://", "http://")):
+    link = escaped(document).replace("|", "%7C")
+    if not document.startswith(("https://", "http://")) or len(link) > LINK_CHARS_MAX:
         return f"*{title}*"
-    return f"<{escaped(document).replace('|', '%7C')}|{title.replace('|', '/')}>"
+    return f"<{link}|{title.replace('|', '/')}>"
 
 
 # -- tasks --------------------------------------------------------------------------------------

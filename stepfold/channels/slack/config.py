@@ -61,6 +61,7 @@ class Secret:
 class Team(Struct, frozen=True):
     """A workspace. Only `approvers`, ids of its users, agree to calls in `approvals_channel`;
     where there is none, people agree elsewhere. `handoff_channel` hears of what is handed on.
+    `guests` are other workspaces whose people are heard in channels that are shared with them.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Team(Struct, frozen=True):
     approvals_channel: str = ""
     approvers: frozenset[str] = frozenset()
     handoff_channel: str = ""
+    guests: frozenset[str] = frozenset()
 
 
 class SlackConfig(Struct, frozen=True):
@@ -104,6 +106,7 @@ class TeamForm(_Table):
     approvals_channel: str = ""
     approvers: list[str] = []
     handoff_channel: str = ""
+    guests: list[str] = []
 
     @checked("customer")
     @classmethod
@@ -129,6 +132,14 @@ class TeamForm(_Table):
         for each in told:
             if not is_user(each):
                 raise ValueError(f"{each!r} is no id of a user (U0123ABCD): copy it from a profile")
+        return told
+
+    @checked("guests")
+    @classmethod
+    def _workspaces(cls, told: list[str]) -> list[str]:
+        for each in told:
+            if not is_team(each):
+                raise ValueError(f"{each!r} is no id of a workspace, such as T0123ABCD")
         return told
 
 
@@ -251,6 +262,7 @@ def _made(form: SlackForm, environment: Mapping[str, str]) -> SlackConfig:
             team.approvals_channel,
             frozenset(team.approvers),
             team.handoff_channel,
+            frozenset(team.guests),
         )
         for name, team in form.teams.items()
     }

@@ -13,22 +13,28 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import datetime
 from weakref import WeakValueDictionary
 
 from stepfold.channels.slack.api import SlackApi, SlackError, SlackRefused
 from stepfold.channels.slack.config import SlackConfig, Team
+from stepfold.channels.slack.finding import Found, find
+from stepfold.channels.slack.keeping import Kept
 from stepfold.channels.slack.names import CHANNEL, Thread, thread_of
-from stepfold.channels.slack.part import Part
-from stepfold.channels.slack.posts import Found, find
-from stepfold.channels.slack.say import Telling, begin, tell, waits
+from stepfold.channels.slack.part import Before, Part
+from stepfold.channels.slack.resting import is_busy, waits_for_people, went_on
+from stepfold.channels.slack.say import Telling, begin, left, tell, waits
 from stepfold.events.envelope import Entry
 from stepfold.events.event import ConversationStarted, MessageReceived, ResponseDelivered
 from stepfold.handlers.states import Known, advance
-from stepfold.streams.config import ACK_WAIT_S, STEPS
+from stepfold.streams.config import ACK_WAIT_S, CHANNELS, STEPS
+from stepfold.streams.ending import end, go_on
 from stepfold.streams.jetstream import Connection, JetStreamLog, prepare_consumer
+from stepfold.streams.jetstream.sealed import JetStreamSealed
 from stepfold.streams.lanes import Lanes
 from stepfold.streams.listening import Happening, listening
 from stepfold.streams.log import LogUnavailable
+from stepfold.streams.memory import utc_now
 
 KINDS = (
     "message.received",
@@ -41,11 +47,12 @@ KINDS = (
 """The steps after which an agent may go on."""
 LANE = "slack"
 PACE_S = 0.7
-"""Between two updates of a message: Slack takes about a hundred a minute."""
-AWAY_S, REFUSED_S = 5.0, 60.0
-CANCEL_S = 0.05
-DELIVERIES_MAX = 30
-"""How often a part is tried."""
+"""Between two updates of a stream: Slack takes about a hundred a minute."""
+PLAIN = 2
+"""Messages that are not streamed are updated so many times more slowly: about fifty a minute."""
+AWAY_S, AWAY_S_MAX, REFUSED_S = 5.0, 300.0, 60.0
+GIVEN_UP_S = 3 * 24 * 3600.0
+"""What could not be told for so long is told to nobody any more: it becomes a dead letter."""
 MENDABLE = frozenset(
     {"account_inactive", "invalid_auth", "missing_scope", "not_authed", "not_in_channel"}
     | {"token_expired", "token_revoked"}
@@ -57,17 +64,23 @@ log = logging.getLogger("stepfold.slack")
 
 @asynccontextmanager
 async def delivering(
-    config: SlackConfig, client: Connection, *, pace_s: float = PACE_S, away_s: float = AWAY_S
+    config: SlackConfig,
+    client: Connection,
+    *,
+    pace_s: float = PACE_S,
+    away_s: float = AWAY_S,
+    ack_wait_s: float = ACK_WAIT_S,
 ) -> AsyncIterator[None]:
     """Tell Slack what happens in its conversations until the block ends; any number of processes
-    may. What is not told to its end then, another process takes over. What Slack did not answer is
-    tried again after `away_s`.
+    may. What is not told to its end then, another process takes over, and after `ack_wait_s` what
+    one was telling when it died. What Slack did not answer is
+    tried again after `away_s`, then more and more slowly.
     """
     apis = {t.id: SlackApi(t.bot_token, base_url=config.api) for t in config.teams.values()}
     deliverer = Deliverer(config, client, apis, pace_s=pace_s, away_s=away_s)
     filters = [f"steps.{customer}.*.{kind}" for customer in config.customers for kind in KINDS]
-    await prepare_consumer(client, STEPS, LANE, filters, ack_wait_s=ACK_WAIT_S)
-    lanes = Lanes(client)
+    await prepare_consumer(client, STEPS, LANE, filters, ack_wait_s=ack_wait_s)
+    lanes = Lanes(client, pulse_s=ack_wait_s / 3)
     lanes.mount(LANE, deliverer.take)
     await lanes.start()
     try:
@@ -89,6 +102,7 @@ class Deliverer:
         *,
         pace_s: float,
         away_s: float,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._config = config
         self._client = client
@@ -96,6 +110,8 @@ class Deliverer:
         self._apis = apis
         self._pace_s = pace_s
         self._away_s = away_s
+        self._clock = clock
+        self._store = JetStreamSealed(client, CHANNELS)
         self._parts: set[asyncio.Task[None]] = set()
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._leaving = asyncio.Event()
@@ -117,7 +133,7 @@ class Deliverer:
                 raise
             return 0.0
         except (SlackError, LogUnavailable) as error:
-            return self._again(entry, error, deliveries)
+            return await self._again(entry, error, deliveries)
         finally:
             self._parts.discard(task)
         return None
@@ -125,17 +141,21 @@ class Deliverer:
     async def leave(self) -> None:
         """Let go of what runs: others take it over."""
         self._leaving.set()
-        for task in self._parts:
-            task.cancel()
-        await asyncio.gather(*self._parts, return_exceptions=True)
+        await end(*self._parts)
 
-    def _again(self, entry: Entry, error: Exception, deliveries: int) -> float | None:
+    async def _again(self, entry: Entry, error: Exception, deliveries: int) -> float | None:
         where = f"conversation {'/'.join(entry.key)}, step {entry.position}"
         mendable = not isinstance(error, SlackRefused) or error.error in MENDABLE
-        if mendable and deliveries < DELIVERIES_MAX:
+        wait_s = REFUSED_S if isinstance(error, SlackRefused) else self._away_s
+        if mendable and (self._clock() - entry.at).total_seconds() < GIVEN_UP_S:
             log.warning("%s is not told yet: %s", where, error)
-            return REFUSED_S if isinstance(error, SlackRefused) else self._away_s
+            return min(wait_s * deliveries, AWAY_S_MAX)
         log.error("%s is not told, given up: %s", where, error)
+        try:
+            await self._log.bury(entry, f"{LANE}: {error}")
+        except LogUnavailable as away:
+            log.warning("%s is no dead letter yet: %s", where, away)
+            return self._away_s
         return None
 
     async def _tell(self, entry: Entry, thread: Thread, team: Team, *, again: bool) -> None:
@@ -148,35 +168,42 @@ class Deliverer:
         before = [each for each in entries if each.position < entry.position]
         if not _is_ours(entries) or is_busy(advance(Known(), before)):
             return
-        api = self._apis[team.id]
-        found = Found()
+        api, kept = self._apis[team.id], Kept(self._store, *entry.key)
+        found, goes_on = Found(), False
         if again:
-            found = await find(
-                api,
-                thread.channel,
-                entry.conversation,
-                since_s=entry.at.timestamp(),
-                thread_ts=thread.ts,
-            )
+            found = await _found(entry, api, thread)
+            entries = await self._log.read(*entry.key)  # as it was when Slack was asked, or later
+            goes_on = went_on(entries, entry.position, KINDS)
+        if goes_on:
+            found = Found(found.named)
         delivered = frozenset(
             e.event.turn for e in entries if isinstance(e.event, ResponseDelivered)
         )
-        part = Part(self._log, api, team, thread, found, delivered, again=again)
+        known_before = Before(found, delivered, again)
+        part = Part(self._log, api, team, thread, kept, known_before)
         known, telling = advance(Known(), before), _told_before(before, entry.position)
         try:
-            await self._follow(entry, part, known, telling)
+            telling, waiting = await self._follow(entry, part, known, telling)
+            shown = left(telling) if goes_on else waits(telling)
+            if waiting and shown is not None:
+                await part.show(shown)
             part.complete()
         finally:
             with suppress(SlackError):
                 await part.close()
 
-    async def _follow(self, entry: Entry, part: Part, known: Known, telling: Telling) -> None:
-        """Show the part as it happens, until the agent is at rest or waits."""
+    async def _follow(
+        self, entry: Entry, part: Part, known: Known, telling: Telling
+    ) -> tuple[Telling, bool]:
+        """Show the part as it happens, until the agent is at rest or waits for people; whether that
+        is to be said.
+        """
         after = entry.position - 1
         listened = listening(self._client, self._log, *entry.key, after=after)
         async with _batches(listened) as next_batch:
-            await part.thinks()
+            part.think()
             while True:
+                go_on()  # what keeps and records may have swallowed a cancellation
                 for happening in await next_batch():
                     telling, outs = tell(telling, happening)
                     await part.take(happening, telling.contact, outs)
@@ -184,28 +211,15 @@ class Deliverer:
                         continue
                     known = advance(known, (happening,))
                     if not is_busy(known):
-                        await _end(entry, part, known, telling)
-                        return
+                        return telling, _is_said(entry, known, telling)
                 await part.flush()
-                await asyncio.sleep(self._pace_s if part.open else 0)
+                slow = 1 if part.is_stream else PLAIN
+                await asyncio.sleep(self._pace_s * slow if part.open else 0)
 
 
-def is_busy(known: Known) -> bool:
-    """Whether the agent has something to do now, and does not only wait for people."""
-    state = known.state
-    if state.stopped or state.unreadable:
-        return False
-    if state.turn is None:
-        return bool(state.unheard)
-    return not waits_for_people(known)
-
-
-def waits_for_people(known: Known) -> bool:
-    turn = known.state.turn
-    if turn is None or turn.thinking or turn.expired:
-        return False
-    left = {call.call for call in turn.wanted} - turn.settled
-    return bool(left) and left <= {request.call for request in turn.pending}
+async def _found(entry: Entry, api: SlackApi, thread: Thread) -> Found:
+    since_s = entry.at.timestamp()
+    return await find(api, thread.channel, entry.conversation, since_s=since_s, thread_ts=thread.ts)
 
 
 def _is_ours(entries: Sequence[Entry]) -> bool:
@@ -222,11 +236,10 @@ def _told_before(entries: Sequence[Entry], part: int) -> Telling:
     return begin(part, telling)
 
 
-async def _end(entry: Entry, part: Part, known: Known, telling: Telling) -> None:
-    """Where people are waited for, say so under what was said, or to whoever just wrote."""
+def _is_said(entry: Entry, known: Known, telling: Telling) -> bool:
+    """That people are waited for is said under what was said, or to whoever just wrote."""
     shown = telling.saying or telling.tasks or isinstance(entry.event, MessageReceived)
-    if waits_for_people(known) and shown:
-        await part.show(waits(telling))
+    return waits_for_people(known) and bool(shown)
 
 
 @asynccontextmanager
@@ -257,6 +270,4 @@ async def _batches(
     try:
         yield next_batch
     finally:
-        while not listening_task.done():  # `wait_for` in it can swallow a cancellation
-            listening_task.cancel()
-            await asyncio.wait({listening_task}, timeout=CANCEL_S)
+        await end(listening_task)

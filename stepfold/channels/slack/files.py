@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from stepfold.channels.slack.api import SlackApi, SlackAway, SlackRefused
 from stepfold.channels.slack.config import Secret, SlackConfig
-from stepfold.channels.slack.parse import File, file_of
+from stepfold.channels.slack.happened import File
+from stepfold.channels.slack.parse import file_of
 from stepfold.events.values import FileRef
 from stepfold.handlers.asking import Files
 from stepfold.streams.log import FileRefused

@@ -13,15 +13,24 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
-from msgspec import Struct
 from slack_sdk.signature import Clock, SignatureVerifier
 
+from stepfold.channels.slack.happened import (
+    APPROVE,
+    DENY,
+    Challenge,
+    File,
+    Happened,
+    Ignored,
+    Mark,
+    Pressed,
+    Refused,
+    Said,
+)
 from stepfold.channels.slack.names import Thread, is_place, is_team, is_ts, is_user
 
 BODY_BYTES_MAX = 1_000_000
 FILES_MAX, FIELDS_MAX = 10, 10
-APPROVE, DENY = "stepfold_approve", "stepfold_deny"
-"""The `action_id` of the buttons."""
 
 _TIMESTAMP = re.compile(r"\d{1,12}")
 _SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
@@ -29,71 +38,6 @@ _LINK = re.compile(r"<([^<>|]+)(?:\|([^<>]*))?>")
 _HEARD = frozenset({"", "file_share", "thread_broadcast", "me_message"})
 """Subtypes of messages in which a person says something."""
 _UNHEARD = {"message_changed": "an edit", "message_deleted": "a deletion"}
-
-
-class File(Struct, frozen=True):
-    """A file as Slack names it; `url` is empty where only `files.info` tells it."""
-
-    id: str
-    name: str = ""
-    media: str = "application/octet-stream"
-    url: str = ""
-    size: int = 0
-
-
-class Said(Struct, frozen=True):
-    """A contact said something in a thread. Where it is no direct message and does not mention the
-    agent, it counts only in a thread that is a conversation already.
-    """
-
-    thread: Thread
-    message: str
-    contact: str
-    text: str
-    files: tuple[File, ...] = ()
-    addressed: bool = True
-
-
-class Pressed(Struct, frozen=True):
-    """Somebody pressed a button under a call that waits. `channel` is where it stands."""
-
-    team: str
-    person: str
-    channel: str
-    conversation: str
-    call: str
-    digest: str
-    approve: bool
-
-
-class Challenge(Struct, frozen=True):
-    """Slack wants to see that the URL is ours."""
-
-    text: str
-
-
-class Ignored(Struct, frozen=True):
-    """Nothing for an agent."""
-
-    reason: str
-
-
-class Refused(Struct, frozen=True):
-    """A request that is not Slack's, or that nobody can read."""
-
-    status: int
-    reason: str
-
-
-Happened = Said | Pressed | Challenge | Ignored | Refused
-
-
-class Mark(Struct, frozen=True):
-    """What a button carries: the call, and the digest that an approval is bound to."""
-
-    conversation: str
-    call: str
-    digest: str
 
 
 class _At(Clock):
@@ -170,11 +114,21 @@ def _event(payload: dict[str, Any]) -> Happened:
     if not isinstance(event, dict) or event.get("type") not in ("message", "app_mention"):
         kind = event.get("type") if isinstance(event, dict) else None
         return Ignored(f"an event of type {kind!r}")
-    bot = _bot(payload)
-    why = _why_not(payload, event, bot)
-    if why:
-        return Ignored(why)
-    team, channel = _text(payload, "team_id"), _text(event, "channel")
+    why = _why_not(payload, event, _bot(payload))
+    return Ignored(why) if why else _said(event, _text(payload, "team_id"), payload)
+
+
+def reply(message: Mapping[str, Any], to: Said) -> Said | Ignored:
+    """A message as Slack lists it in the thread of another one."""
+    event = {**message, "type": "message", "channel": to.thread.channel, "thread_ts": to.thread.ts}
+    bot = {"is_bot": True, "user_id": to.bot}
+    payload = {"team_id": to.thread.team, "authorizations": [bot]}
+    why = _why_not(payload, event, to.bot)
+    return Ignored(why) if why else _said(event, to.thread.team, payload)
+
+
+def _said(event: Mapping[str, Any], team: str, payload: Mapping[str, Any]) -> Said | Ignored:
+    bot, channel = _bot(payload), _text(event, "channel")
     ts, user = _text(event, "ts"), _text(event, "user")
     root = _text(event, "thread_ts") or ts
     if not (is_team(team) and is_place(channel) and is_user(user) and is_ts(ts) and is_ts(root)):
@@ -184,13 +138,29 @@ def _event(payload: dict[str, Any]) -> Happened:
     text = plain(_text(event, "text"), bot)
     if not text and not files:
         return Ignored("a message in which nothing is said")
-    addressed = (
-        thread.direct or event["type"] == "app_mention" or f"<@{bot}>" in _text(event, "text")
+    mentioned = event["type"] == "app_mention" or f"<@{bot}>" in _text(event, "text")
+    return Said(
+        thread,
+        f"{team}:{channel}:{ts}",
+        user,
+        text,
+        files,
+        addressed=thread.direct or mentioned,
+        home=_home(event, payload),
+        bot=bot,
     )
-    return Said(thread, f"{team}:{channel}:{ts}", user, text, files, addressed)
 
 
-def _why_not(payload: dict[str, Any], event: dict[str, Any], bot: str) -> str:
+def _home(event: Mapping[str, Any], payload: Mapping[str, Any]) -> str:
+    """The contact's workspace where it is another one; empty for one of ours, which all are where
+    the channel is shared with nobody.
+    """
+    home = _text(event, "user_team") or _text(event, "team")
+    ours = {_text(payload, "team_id"), _text(payload, "enterprise_id")}
+    return "" if home in ours or payload.get("is_ext_shared_channel") is False else home
+
+
+def _why_not(payload: Mapping[str, Any], event: Mapping[str, Any], bot: str) -> str:
     """Why nobody hears this message; empty when it is heard."""
     subtype = _text(event, "subtype")
     if subtype not in _HEARD:
@@ -203,7 +173,7 @@ def _why_not(payload: dict[str, Any], event: dict[str, Any], bot: str) -> str:
     return ""
 
 
-def _bot(payload: dict[str, Any]) -> str:
+def _bot(payload: Mapping[str, Any]) -> str:
     """The user that we are in this workspace; a name that nobody has where it is not told."""
     authorizations = payload.get("authorizations")
     for each in authorizations if isinstance(authorizations, list) else ():
@@ -212,7 +182,7 @@ def _bot(payload: dict[str, Any]) -> str:
     return "U"
 
 
-def _files(event: dict[str, Any]) -> tuple[File, ...]:
+def _files(event: Mapping[str, Any]) -> tuple[File, ...]:
     found = event.get("files")
     named = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     return tuple(file_of(each) for each in named[:FILES_MAX] if _text(each, "id"))
@@ -258,7 +228,10 @@ def _pressed(payload: dict[str, Any]) -> Happened:
         mark = msgspec.json.decode(_text(action, "value"), type=Mark)
     except msgspec.DecodeError:
         return Refused(400, "a button without its call")
-    team, person = _inner(payload, "team"), _inner(payload, "user")
+    person = _inner(payload, "user")
+    team = _inner(payload, "team") or _inner(
+        payload, "user", "team_id"
+    )  # where the app is an org's
     channel = _inner(payload, "channel")
     if not (is_team(team) and is_user(person)):
         return Refused(400, "nobody says who pressed the button")
@@ -273,9 +246,9 @@ def _pressed(payload: dict[str, Any]) -> Happened:
     )
 
 
-def _inner(payload: dict[str, Any], key: str) -> str:
+def _inner(payload: dict[str, Any], key: str, inner: str = "id") -> str:
     found = payload.get(key)
-    return _text(found, "id") if isinstance(found, dict) else ""
+    return _text(found, inner) if isinstance(found, dict) else ""
 
 
 def _text(told: Mapping[str, Any], key: str) -> str:

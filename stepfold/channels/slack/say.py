@@ -4,7 +4,7 @@ is not known here (posts.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from msgspec import Struct
@@ -12,26 +12,19 @@ from msgspec.structs import replace
 
 from stepfold.channels.slack.blocks import context, escaped_cut, people, sources
 from stepfold.channels.slack.screen import Screen, Task
+from stepfold.channels.slack.working import task_of
 from stepfold.events.envelope import Entry
 from stepfold.events.event import (
     ApprovalDenied,
     ApprovalExpired,
     ApprovalGranted,
     ApprovalRequested,
-    CodeRequested,
     ConversationStopped,
     MessageReceived,
     Reasoned,
     ReasonRequested,
     ResponseGiven,
-    RetrievalFailed,
-    RetrievalRequested,
     RetrievalReturned,
-    ToolFailed,
-    ToolRefused,
-    ToolRequested,
-    ToolReturned,
-    ToolUnknown,
     TurnAbandoned,
     TurnCancelled,
 )
@@ -124,6 +117,23 @@ def waits(telling: Telling) -> Screen:
     """The message that is left when nothing goes on before people agree."""
     spoken = _joined(telling.spoken, telling.saying)
     return _screen(replace(telling, spoken=spoken, saying=WAITING, tasks=telling.tasks), over=True)
+
+
+def left(telling: Telling) -> Screen | None:
+    """What was said in a part, where later ones are told already; None where it was nothing."""
+    words = _joined(telling.spoken, telling.saying)
+    return _screen(replace(telling, tasks=()), over=True) if words.strip() else None
+
+
+def outcome(entries: Iterable[Entry], call: str) -> Settled | None:
+    """What became of a call that was asked about, after all these steps; None while it waits."""
+    telling, found = begin(0), None
+    for entry in entries:
+        telling, outs = tell(telling, entry)
+        for out in outs:
+            if isinstance(out, Settled) and out.asked.request.call == call:
+                found = out if out.how else None
+    return found
 
 
 def _step(  # noqa: PLR0911  (one line a kind)
@@ -239,56 +249,13 @@ def _finished(tasks: tuple[Task, ...], status: str) -> tuple[Task, ...]:
 
 
 def _worked(telling: Telling, entry: Entry) -> tuple[Telling, tuple[Out, ...]]:
-    task = _task(telling, entry)
+    task = task_of(entry.event, telling.turn, telling.tasks)
     if task is None:
         return telling, ()
     others = [each for each in telling.tasks if each.id != task.id]
     place = next((n for n, each in enumerate(telling.tasks) if each.id == task.id), len(others))
     others.insert(place, task)
     return _shown(replace(telling, tasks=tuple(others)))
-
-
-def _titled(telling: Telling, entry: Entry) -> Telling:
-    """The titles of what was found, for the citations."""
-    if not isinstance(entry.event, RetrievalReturned):
-        return telling
-    found = ((each.document, each.title) for each in entry.event.passages)
-    titles = [*telling.titles.items(), *found][-TITLES_MAX:]
-    return replace(telling, titles=dict(titles))
-
-
-def _task(telling: Telling, entry: Entry) -> Task | None:  # noqa: PLR0911  (one line a kind)
-    event = entry.event
-    known = {task.id: task.title for task in telling.tasks}
-    match event:
-        case ToolRequested(turn=telling.turn) | CodeRequested(turn=telling.turn):
-            return Task(event.call, spelled(event.name), "in_progress")
-        case RetrievalRequested(turn=telling.turn):
-            return Task(event.call, f"Search: {event.query}", "in_progress")
-        case ApprovalRequested(turn=telling.turn):
-            return Task(event.call, spelled(event.name), "pending", "waits for approval")
-        case ToolRefused(turn=telling.turn):
-            return Task(event.call, spelled(event.name), "error", "not permitted")
-        case ToolReturned(turn=telling.turn) if event.call in known:
-            return Task(event.call, known[event.call], "complete")
-        case ToolFailed(turn=telling.turn) | RetrievalFailed(turn=telling.turn) if (
-            event.call in known
-        ):
-            return Task(event.call, known[event.call], "error", "did not work")
-        case ToolUnknown(turn=telling.turn) if event.call in known:
-            return Task(event.call, known[event.call], "error", "nobody knows whether it worked")
-        case RetrievalReturned(turn=telling.turn) if event.call in known:
-            many = len(event.passages)
-            told = f"{many} passage{'' if many == 1 else 's'}"
-            return Task(event.call, known[event.call], "complete", told)
-        case _:
-            return None
-
-
-def spelled(name: str) -> str:
-    """A tool's name as a contact reads it: `look_up_invoice` is "Look up invoice"."""
-    words = name.replace("_", " ").replace("-", " ").strip()
-    return words[:1].upper() + words[1:]
 
 
 # -- approvals ----------------------------------------------------------------------------------

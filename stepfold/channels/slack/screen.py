@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import msgspec
 from msgspec import Struct
 
 from stepfold.channels.slack.blocks import (
@@ -14,11 +17,16 @@ from stepfold.channels.slack.blocks import (
     escaped_cut,
     pieces,
     said,
+    section,
     task_line,
     task_update,
 )
 
 LINES_CHARS_MAX = 2_500
+SHORT_CHARS_MAX = 2_900
+TOO_LONG = "The rest is too long for Slack."
+NOTHING = "…"
+"""What stands for blocks in a notification where they say nothing by themselves."""
 
 
 class Task(Struct, frozen=True):
@@ -63,9 +71,21 @@ def whole(screen: Screen) -> tuple[str, list[Block]]:
     """All of it as a message without a stream: the text for notifications, and the blocks."""
     lines = "\n".join(task_line(t.title, t.status, t.output) for t in screen.tasks)
     above = [context(cut(lines, LINES_CHARS_MAX))] if lines else []
-    text = escaped_cut(screen.text, TEXT_CHARS_MAX) or cut(lines, LINES_CHARS_MAX)
+    text = escaped_cut(screen.text, TEXT_CHARS_MAX) or cut(lines, LINES_CHARS_MAX) or NOTHING
     return text, said(above, screen.text, screen.below)
 
 
 def is_empty(screen: Screen) -> bool:
-    return not (screen.text.strip() or screen.tasks)
+    return not (screen.text.strip() or screen.tasks or screen.below)
+
+
+def short(screen: Screen) -> list[Block]:
+    """What is left of it where Slack takes no more: the beginning, and that there was more."""
+    told = escaped_cut(screen.text, SHORT_CHARS_MAX)
+    return [section(told if told.strip() else NOTHING), context(TOO_LONG)]
+
+
+def digest(screen: Screen) -> str:
+    """Tells two screens apart by what they show."""
+    shown = msgspec.json.encode((screen.text, screen.tasks, screen.below))
+    return hashlib.sha256(shown).hexdigest()[:12]

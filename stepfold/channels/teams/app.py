@@ -17,26 +17,20 @@ from microsoft_teams.api.models.adaptive_card import (
 )
 from microsoft_teams.cards import AdaptiveCard
 from msgspec import Struct
+from msgspec.structs import replace
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from stepfold.channels.teams.arrived import Decided, Ignored, Installed, Said
 from stepfold.channels.teams.attachments import Attachments
 from stepfold.channels.teams.cards import outcome_card, requested
 from stepfold.channels.teams.config import TeamsConfig
 from stepfold.channels.teams.connector import Connector, ConnectorError
 from stepfold.channels.teams.deliver import DELIVER
-from stepfold.channels.teams.parse import (
-    Decided,
-    Ignored,
-    Installed,
-    Said,
-    Unreadable,
-    parse,
-    told_service,
-)
-from stepfold.channels.teams.places import Places, Post
+from stepfold.channels.teams.parse import Unreadable, parse, told_service
+from stepfold.channels.teams.places import Places, Post, Spoken
 from stepfold.channels.teams.say import plain
 from stepfold.channels.teams.trust import KeysAway, Trust, Untrusted, same_service
 from stepfold.events.envelope import first
@@ -44,6 +38,7 @@ from stepfold.events.event import ConversationStarted
 from stepfold.events.names import NameRefused, token
 from stepfold.handlers.approvals import ApprovalRefused, Approvals
 from stepfold.handlers.inbox import InboxRefused, Message
+from stepfold.handlers.states import Known, advance
 from stepfold.streams.log import Log, LogConflict, LogError
 from stepfold.streams.memory import utc_now
 
@@ -149,6 +144,15 @@ async def _arrived(raw: bytes, door: Door) -> Response:
 
 async def _said(said: Said, customer: str, door: Door) -> Response:
     await door.places.settle(customer, said.conversation, said.where)
+    anew = said.text.casefold() == door.config.anew.casefold() and not said.files
+    if said.where.personal:
+        key, spoken = (customer, said.conversation), Spoken(said.id, utc_now(), anew)
+        name = await door.places.hear(key, spoken, door.config.rest_s)
+        said = replace(said, conversation=name)
+        await door.places.settle(customer, name, said.where)
+        if anew:
+            await door.begin(customer, name)
+            return Response(status_code=200)
     files, missing = await door.attachments.fetch(said.files)
     notes = (door.config.texts.unfetched.replace("{name}", name) for name in missing)
     message = Message(
@@ -165,9 +169,17 @@ async def _said(said: Said, customer: str, door: Door) -> Response:
         await door.receive(message)
     except InboxRefused as error:
         log.warning("a message is not taken: %s", error)
+        if not await _is_closed(said, customer, door):
+            return _told(503, "not now")
         closed = BackgroundTask(_tell_closed, said, customer, door)
         return Response(status_code=200, background=closed)
     return Response(status_code=200)
+
+
+async def _is_closed(said: Said, customer: str, door: Door) -> bool:
+    """Else it is only too busy."""
+    state = advance(Known(), await door.log.read(customer, said.conversation)).state
+    return bool(state.stopped or state.origin)
 
 
 async def _tell_closed(said: Said, customer: str, door: Door) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import httpx2
 from msgspec.structs import replace
 
+from stepfold.channels.teams.arrived import Attached
 from stepfold.channels.teams.config import TeamsConfig
 from stepfold.channels.teams.connector import BotToken
-from stepfold.channels.teams.parse import Attached
 from stepfold.events.values import FileRef
 from stepfold.streams.log import FileRefused
 from stepfold.tools.guard import client

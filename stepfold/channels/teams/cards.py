@@ -20,7 +20,7 @@ from microsoft_teams.cards import (
     TextRun,
 )
 
-from stepfold.channels.teams.parse import PRESSED, Answer
+from stepfold.channels.teams.arrived import PRESSED, Answer
 from stepfold.events.envelope import Entry
 from stepfold.events.event import (
     ApprovalDenied,

@@ -17,7 +17,7 @@ from stepfold.channels.teams.attachments import Attachments, Keep
 from stepfold.channels.teams.config import TeamsConfig
 from stepfold.channels.teams.connector import BotToken, Connector
 from stepfold.channels.teams.deliver import DELIVER, Deliver
-from stepfold.channels.teams.live import LIVE, Live
+from stepfold.channels.teams.live import LIVE, Live, Pace
 from stepfold.channels.teams.places import Places
 from stepfold.channels.teams.say import PACE_S
 from stepfold.channels.teams.trust import Trust
@@ -89,5 +89,5 @@ def channel(config: TeamsConfig, world: World, *, pace_s: float = PACE_S) -> Tea
         except InboxRefused:
             return  # it was over already
 
-    live = Live(config, places, connector, listen=listen, stop=stop, pace_s=pace_s)
+    live = Live(config, places, connector, listen=listen, stop=stop, pace=Pace(pace_s))
     return Teams(routes(door), live, Deliver(config, places, connector, world.log), world.client)

@@ -59,7 +59,8 @@ TEXTS = Texts(**TextsForm().model_dump())
 class TeamsConfig(Struct, frozen=True):
     """`customers` by tenant; `approvers` are object ids of people, by customer; `approvals` is the
     conversation in which people are asked, by customer, by default that of the contact.
-    `openid_url` and `issuer` are of those who sign what comes in.
+    A chat with one person begins a new conversation when nothing was said for `rest_s` (0: never),
+    and when somebody says `anew`. `openid_url` and `issuer` are of those who sign what comes in.
     """
 
     app_id: str
@@ -72,6 +73,8 @@ class TeamsConfig(Struct, frozen=True):
     approvers: dict[str, frozenset[str]] = {}
     approvals: dict[str, str] = {}
     texts: Texts = TEXTS
+    rest_s: float = 0.0
+    anew: str = ""
     reach: Reach = PUBLIC
 
     def may_approve(self, customer: str, person: str) -> bool:
@@ -198,6 +201,8 @@ def _config(form: TeamsForm, environment: Mapping[str, str]) -> TeamsConfig:
         approvers={name: frozenset(people) for name, people in form.approvers.items()},
         approvals=dict(form.approvals),
         texts=Texts(**form.texts.model_dump()),
+        rest_s=form.rest_hours * 3600.0,
+        anew=form.anew,
         reach=_reach(form),
     )
 

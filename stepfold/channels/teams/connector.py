@@ -25,7 +25,7 @@ from stepfold.channels.teams.places import Where
 from stepfold.channels.teams.say import Activity, wire
 from stepfold.streams.memory import utc_now
 from stepfold.tools.guard import client
-from stepfold.tools.oauth_errors import ServerAway
+from stepfold.tools.oauth_errors import OAuthError
 from stepfold.tools.oauth_server import AuthorizationServer, Clock, Tokens
 from stepfold.tools.oauth_table import Auth
 from stepfold.tools.tool import ToolError
@@ -174,7 +174,7 @@ class Connector:
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
             async with client(self._reach) as web:
                 return await web.request(method, url, content=raw, headers=headers), token
-        except ServerAway as error:
+        except OAuthError as error:  # a secret that has expired too: somebody may put it right
             raise ConnectorAway(str(error)) from None
         except ToolError as error:
             raise NotTaken(str(error)) from None

@@ -24,7 +24,7 @@ from stepfold.channels.teams.connector import (
     StreamOver,
     Throttled,
 )
-from stepfold.channels.teams.live import HELD_S, post_name
+from stepfold.channels.teams.live import HELD_S, SOON_S, post_name
 from stepfold.channels.teams.parse import PREFIX
 from stepfold.channels.teams.places import Places, Post, Where
 from stepfold.channels.teams.say import answer, ending, plain
@@ -45,10 +45,9 @@ from stepfold.streams.memory import utc_now
 
 DELIVER = "teams"
 """The name of the channel, and of this lane."""
-SOON_S = 0.2
-"""How soon a post is looked at again that somebody still holds."""
 RETRY_S, RETRY_S_MAX = 2.0, 60.0
-DELIVERIES_MAX = 100
+GIVEN_UP_S = 3 * 24 * 3600.0
+"""What could not be told for so long is told to nobody any more: it becomes a dead letter."""
 RACES_MAX = 100
 
 Message = MessageActivityInput
@@ -98,13 +97,21 @@ class Deliver:
         except Throttled as error:
             return error.wait_s
         except NotTaken as error:
-            log.error("%s/%s: step %d is not delivered: %s", *entry.key, entry.position, error)
+            return await self._give_up(entry, error)
         except (ConnectorError, LogUnavailable) as error:
-            if deliveries >= DELIVERIES_MAX:
-                log.error("%s/%s: step %d is given up: %s", *entry.key, entry.position, error)
-                return None
+            if (self._clock() - entry.at).total_seconds() > GIVEN_UP_S:
+                return await self._give_up(entry, error)
             log.warning("%s/%s: step %d is told later: %s", *entry.key, entry.position, error)
             return min(RETRY_S * deliveries, RETRY_S_MAX)
+        return None
+
+    async def _give_up(self, entry: Entry, error: Exception) -> float | None:
+        log.error("%s/%s: step %d is given up: %s", *entry.key, entry.position, error)
+        try:
+            await self._log.bury(entry, f"{DELIVER}: {error}")
+        except LogUnavailable as away:
+            log.warning("it is no dead letter yet: %s", away)
+            return RETRY_S_MAX
         return None
 
     async def see(self, entry: Entry) -> None:
@@ -200,13 +207,14 @@ class Deliver:
 
     async def _end(self, where: Where, post: Post, message: Message) -> bool:
         """End a stream with the answer. False when that must take the place of what was said: the
-        stream is too old, or the answer does not begin with what was said.
+        stream is not to be ended (it is too old, or gone), or the answer does not begin with what
+        was said.
         """
         holds = (message.text or "").startswith(post.text)
         try:
             last = message if holds else plain(post.text)
             await self._connector.post(where, ending(last, post.activity))
-        except StreamOver as error:
+        except (StreamOver, NotTaken) as error:
             log.info("a stream cannot be ended, its message is replaced: %s", error)
             return False
         return holds
@@ -261,7 +269,7 @@ class Deliver:
         """The card without its buttons. Who decided elsewhere is shown here too."""
         place = await self._places.get(*entry.key)
         post = place.posts.get(_card_name(event.call)) if place else None
-        if post is None:
+        if post is None or (post.done and not post.activity):  # nobody knows which one it is
             return
         if not post.activity:
             raise _Held

@@ -93,6 +93,8 @@ class TeamsForm(_Table):
     texts: TextsForm = TextsForm()
     login_url: Address = ""
     openid_url: Address = ""
+    rest_hours: Annotated[int, Field(ge=0, le=8_760)] = 0
+    anew: Words = "/new"
     reach: ReachForm = ReachForm()
 
 

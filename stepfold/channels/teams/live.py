@@ -10,14 +10,16 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from datetime import datetime
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from stepfold.channels.teams.config import TeamsConfig
 from stepfold.channels.teams.connector import Connector, ConnectorError, StreamOver, Throttled
+from stepfold.channels.teams.held import Held
 from stepfold.channels.teams.parse import PREFIX
 from stepfold.channels.teams.places import Places, Post, Where
 from stepfold.channels.teams.say import (
@@ -38,6 +40,7 @@ from stepfold.channels.teams.say import (
 )
 from stepfold.events.envelope import Entry
 from stepfold.events.event import ReasonRequested
+from stepfold.streams.ending import end, go_on
 from stepfold.streams.listening import Happening
 from stepfold.streams.memory import utc_now
 
@@ -46,12 +49,24 @@ LIVE = "teams-live"
 HELD_S = 15.0
 """Who has said nothing of a post for so long has died."""
 SIGN_S = HELD_S / 3
+SOON_S = 0.2
+"""How soon a post is looked at again that somebody still holds."""
 
 Listen = Callable[[str, str, int], AsyncGenerator[Happening, None]]
 """What happens in a conversation (customer, name) beyond a position: streams/listening.py."""
 Stop = Callable[[str, str], Awaitable[None]]
 """Ends the running turn of a conversation (customer, name), if one runs."""
 log = logging.getLogger("stepfold.teams")
+
+
+class Pace(Struct, frozen=True):
+    """An update each `update_s` seconds, in streams that live for `stream_s`."""
+
+    update_s: float = PACE_S
+    stream_s: float = STREAM_S
+
+
+PACE = Pace()
 
 
 class Live:
@@ -67,7 +82,7 @@ class Live:
         *,
         listen: Listen,
         stop: Stop,
-        pace_s: float = PACE_S,
+        pace: Pace = PACE,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._texts = config.texts
@@ -75,11 +90,13 @@ class Live:
         self._connector = connector
         self._listen = listen
         self._stop = stop
-        self._pace_s = pace_s
+        self._pace = pace
         self._clock = clock
 
     async def take(self, entry: Entry, *, deliveries: int) -> float | None:
-        """Show the turn in which a model is asked, unless somebody shows it."""
+        """Show the turn in which a model is asked, unless somebody shows it. Teams takes one stream
+        at a time in a chat: the next one begins when the one before has ended.
+        """
         event = entry.event
         if not isinstance(event, ReasonRequested) or event.shadow:
             return None
@@ -92,7 +109,10 @@ class Live:
         if not place.where.personal:
             await self._type(place.where)
             return None
-        claim = Post(uuid.uuid4().hex, self._clock(), held=True)
+        now = self._clock()
+        if _is_streaming(place.posts, now):
+            return SOON_S if (now - entry.at).total_seconds() < self._pace.stream_s else None
+        claim = Post(uuid.uuid4().hex, now, held=True)
         claimed = await self._places.claim(entry.key, name, claim, HELD_S)
         if claimed.by == claim.by:
             await self._show(entry, event.turn, place.where, claim)
@@ -105,9 +125,9 @@ class Live:
             log.info("no typing is shown: %s", error)
 
     async def _show(self, entry: Entry, turn: int, where: Where, claim: Post) -> None:
-        post = _Held(self._places, entry.key, post_name(turn), claim, self._clock)
+        post = Held(self._places, entry.key, post_name(turn), claim, self._clock)
         show = _Show(
-            self._connector, where, post, self._pace_s, Turn(turn, (), self._texts.thinking)
+            self._connector, where, post, self._pace.update_s, Turn(turn, (), self._texts.thinking)
         )
         hearing = asyncio.create_task(self._hear(entry, show))
         try:
@@ -115,8 +135,7 @@ class Live:
         except ConnectorError as error:
             log.info("%s/%s: the stream ends: %s", *entry.key, error)
         finally:
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+            await end(hearing)
             await post.let_go(show.stream)
 
     async def _hear(self, entry: Entry, show: _Show) -> None:
@@ -130,12 +149,12 @@ class Live:
 
     async def _stream(self, entry: Entry, show: _Show) -> None:
         try:
-            await show.run()
+            await show.run(self._pace.stream_s)
             if show.turn.end == "waiting":
                 await show.close(show.stream.text or self._texts.waiting)
                 await show.post.forget()
-            elif show.is_broken and not show.turn.end:
-                await show.close(show.stream.text)
+            elif not show.turn.end:  # its words were taken back, or it is too old
+                await show.close(show.stream.text or self._texts.thinking)
         except StreamOver as error:
             if error.why == "stopped":
                 await show.post.finish()
@@ -146,70 +165,22 @@ class Live:
                 log.info("%s/%s: %s", *entry.key, error)
 
 
-def post_name(turn: int) -> str:
+def post_name(turn: int | str) -> str:
     return f"turn.{turn}"
 
 
-class _Held:
-    """The post that is held here."""
-
-    def __init__(
-        self,
-        places: Places,
-        key: tuple[str, str],
-        name: str,
-        post: Post,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._places, self._key, self._name = places, key, name
-        self._post: Post | None = post
-        self._clock = clock
-
-    async def keep(self, stream: Stream, *, open: bool = True) -> None:
-        """Say that it is held still, and how far the stream is."""
-        if self._post is None:
-            return
-        held = replace(
-            self._post, at=self._clock(), activity=stream.id, text=stream.text, open=open
-        )
-        await self._write(held)
-
-    async def let_go(self, stream: Stream) -> None:
-        """Whoever has the answer may have the post."""
-        if self._post is None:
-            return
-        if not stream.id:
-            await self.forget()
-            return
-        free = replace(self._post, at=self._clock(), activity=stream.id, text=stream.text)
-        await self._write(replace(free, held=False))
-
-    async def finish(self) -> None:
-        """Nothing is to be added any more."""
-        if self._post is not None:
-            await self._write(replace(self._post, held=False, open=False, done=True))
-            self._post = None
-
-    async def forget(self) -> None:
-        if self._post is not None:
-            await self._places.forget(self._key, self._name)
-            self._post = None
-
-    async def _write(self, post: Post) -> None:
-        """Unless it was taken over: who is held to be dead has no more to say."""
-
-        def mine(there: Post | None) -> Post:
-            return post if there is None or there.by == post.by else there
-
-        written = await self._places.change(self._key, self._name, mine)
-        self._post = post if written.by == post.by else None
+def _is_streaming(posts: Mapping[str, Post], now: datetime) -> bool:
+    """Whether a turn is streamed, or its stream waits for its end. Who died holds nobody up."""
+    turns = (post for name, post in posts.items() if name.startswith(post_name("")))
+    open_ = (post for post in turns if post.held or (post.open and not post.done))
+    return any((now - post.at).total_seconds() <= HELD_S for post in open_)
 
 
 class _Show:
     """One stream, and what it is to show."""
 
     def __init__(
-        self, connector: Connector, where: Where, post: _Held, pace_s: float, turn: Turn
+        self, connector: Connector, where: Where, post: Held, pace_s: float, turn: Turn
     ) -> None:
         self.post = post
         self.turn = turn
@@ -229,16 +200,18 @@ class _Show:
             self.turn = turn
             self._news.set()
 
-    async def run(self) -> None:
+    async def run(self, stream_s: float) -> None:
         """Until the turn is over or waits, its words were taken back, or the stream is too old."""
         while not (self.turn.end or self.is_broken):
+            go_on()  # keeping the post may have swallowed a cancellation
             now = time.monotonic()
-            if now - self.stream.began_at > STREAM_S:
+            if now - self.stream.began_at > stream_s:
                 return
             if now - self._signed_at > SIGN_S:
                 await self._sign()
             update = next_update(self.stream, self.turn)
-            pause_s = wait_s(self.stream, now, self._pace_s) if update else SIGN_S
+            rest_s = min(SIGN_S, self.stream.began_at + stream_s - now)
+            pause_s = wait_s(self.stream, now, self._pace_s) if update else rest_s
             if update is None or pause_s > 0:
                 await self._rest(pause_s, until_news=update is None)
             else:

@@ -1,10 +1,5 @@
 """What an activity of Microsoft Teams says. Pure: it knows no clock, no network and no log.
 
-    Said         a person wrote to the bot
-    Decided      a person pressed a button of an approval card
-    Installed    the bot came into a conversation
-    Ignored      nothing for the bot: an edit, a reaction, another bot, a word to somebody else
-
 Unreadable    it is no activity at all
 """
 
@@ -24,81 +19,30 @@ from microsoft_teams.api.models import Account, ActivityBase, Attachment
 from msgspec import Struct
 from pydantic import ValidationError
 
+from stepfold.channels.teams.arrived import (
+    Answer,
+    Arrived,
+    Attached,
+    Decided,
+    Heard,
+    Ignored,
+    Installed,
+    Person,
+    Said,
+)
 from stepfold.channels.teams.places import Where
 
 PREFIX = "teams-"
 """How the names of conversations in Teams begin."""
-PRESSED = "stepfold.approval"
 DOWNLOAD = "application/vnd.microsoft.teams.file.download.info"
 OF_BOTS = "28:"
 FILES_MAX = 10
 FILE_NAME_CHARS_MAX = 200
 _LOCALE = re.compile(r"([A-Za-z]{2,3})(-[A-Za-z]{4})?(-(?:[A-Za-z]{2}|\d{3}))?")
 
-Answer = Literal["approve", "deny"]
-
 
 class Unreadable(Exception):
     """It is no activity; says which key is wrong, and nothing of its value."""
-
-
-class Attached(Struct, frozen=True):
-    """A file that lies at `url`; `ours`: behind the bot's own token."""
-
-    name: str
-    media: str
-    url: str
-    ours: bool = False
-
-
-class Person(Struct, frozen=True):
-    """`id` is the object id of Entra where Teams tells it."""
-
-    id: str
-    name: str = ""
-
-
-class Heard(Struct, frozen=True):
-    """`id` is the activity's own: the same id in the same conversation is the same activity."""
-
-    tenant: str
-    conversation: str
-    id: str
-    where: Where
-
-
-class Said(Heard, frozen=True):
-    person: Person
-    text: str
-    language: str = ""
-    files: tuple[Attached, ...] = ()
-
-
-class Decided(Heard, frozen=True):
-    """`about` is the name of the conversation whose call waits. `invoked`: the card waits for its
-    answer in the response.
-    """
-
-    person: Person
-    about: str
-    call: str
-    digest: str
-    answer: Answer
-    invoked: bool = True
-
-
-class Installed(Heard, frozen=True):
-    pass
-
-
-class Ignored(Struct, frozen=True):
-    """`status` is what the Bot Framework is answered: 501 for what is not implemented."""
-
-    why: str
-    status: int = 200
-
-
-Arrived = Said | Decided | Installed | Ignored
 
 
 class _Peek(Struct, frozen=True):
@@ -124,7 +68,7 @@ def told_service(raw: bytes) -> str:
 
 def parse(raw: bytes) -> Arrived:
     """Unreadable."""
-    peek = _peek(raw)
+    peek, raw = _peek(raw), _without_nulls(raw)
     try:
         match peek.type:
             case "message":
@@ -147,6 +91,12 @@ def _peek(raw: bytes) -> _Peek:
         return msgspec.json.decode(raw, type=_Peek)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Unreadable("it is no JSON of an activity") from None
+
+
+def _without_nulls(raw: bytes) -> bytes:
+    """What is told as null is not told: the SDK knows no null where a key may be left out."""
+    told = msgspec.json.decode(raw, type=dict[str, Any])
+    return msgspec.json.encode({key: value for key, value in told.items() if value is not None})
 
 
 def conversation_name(tenant: str, place: str) -> str:

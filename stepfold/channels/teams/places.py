@@ -22,6 +22,8 @@ from stepfold.tools.vault import Store
 RACES_MAX = 100
 POSTS_MAX = 50
 """How many posts of a conversation are remembered; of older ones only the log knows."""
+NOTED_S = 60.0
+"""How exactly it is known when a contact was last heard."""
 UNDER = "teams"
 
 
@@ -53,8 +55,23 @@ class Post(Struct, frozen=True, omit_defaults=True):
 
 
 class Place(Struct, frozen=True, omit_defaults=True):
+    """A chat with one person has one conversation after the other: the first place knows of which
+    `number` it is, when its contact was last heard in it, and who asked for it.
+    """
+
     where: Where
     posts: Mapping[str, Post] = {}
+    number: int = 1
+    heard_at: datetime | None = None
+    asked_by: str = ""
+
+
+class Spoken(Struct, frozen=True):
+    """A contact said something, by the id of its activity; `anew`: a new conversation is wanted."""
+
+    id: str
+    at: datetime
+    anew: bool = False
 
 
 class Places:
@@ -76,6 +93,17 @@ class Places:
                 return
             if await self._put(name, replace(known, where=where), revision):
                 return
+        raise _busy(name)
+
+    async def hear(self, key: tuple[str, str], said: Spoken, rest_s: float) -> str:
+        """The name of the conversation that is had now in the chat whose first one is `key`."""
+        name = _name(*key)
+        for _ in range(RACES_MAX):
+            raw, revision = await self._store.get(name)
+            known = msgspec.json.decode(raw, type=Place)
+            heard = _noted(known, said, rest_s)
+            if heard == known or await self._put(name, heard, revision):
+                return key[1] if heard.number == 1 else f"{key[1]}-{heard.number}"
         raise _busy(name)
 
     async def claim(self, key: tuple[str, str], name: str, post: Post, stale_s: float) -> Post:
@@ -131,6 +159,21 @@ class Places:
         except LogConflict:
             return False
         return True
+
+
+def _noted(place: Place, said: Spoken, rest_s: float) -> Place:
+    """A new conversation after a rest, or when it is wanted; the same wish twice is one."""
+    if said.anew:
+        if said.id == place.asked_by:
+            return place
+        return replace(place, number=place.number + 1, heard_at=said.at, asked_by=said.id)
+    if not rest_s:
+        return place
+    quiet_s = (said.at - place.heard_at).total_seconds() if place.heard_at else 0.0
+    if place.heard_at and quiet_s < NOTED_S:
+        return place
+    number = place.number + (quiet_s > rest_s)
+    return replace(place, number=number, heard_at=said.at)
 
 
 def _name(customer: str, conversation: str) -> str:

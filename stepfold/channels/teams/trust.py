@@ -1,7 +1,8 @@
 """Who signed a request: only the Bot Framework may speak for Microsoft Teams.
 
-The keys come from its OpenID metadata, are kept for a day, and are fetched again for a key that is
-not known, at most once a minute. What is refused is refused in the same words, whatever is wrong.
+The keys come from its OpenID metadata, are kept for a day, and are fetched again when half of it is
+over, and for a key that is not known, at most once a minute. What is refused is refused in the same
+words, whatever is wrong.
 
     Untrusted    the token is missing, forged, too old, or for somebody else
     KeysAway     the keys cannot be had now, so nothing can be said of it
@@ -13,6 +14,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -30,6 +32,8 @@ REQUIRED = ["exp", "iat", "iss", "aud", "serviceurl"]
 LEEWAY_S = 300
 """Clocks differ; Microsoft names so much."""
 KEYS_S = 24 * 3600.0
+RENEWED_S = KEYS_S / 2
+"""From then on newer ones are looked for, while these serve on."""
 AGAIN_S, SOON_S = 60.0, 5.0
 TOKEN_CHARS_MAX = 16_384
 BEARER = "Bearer "
@@ -67,6 +71,7 @@ class Trust:
         self._fetched_at = -float("inf")
         self._asked_at = -float("inf")
         self._fetching = asyncio.Lock()
+        self._renewing: asyncio.Task[None] | None = None
 
     async def service_url(self, authorization: str) -> str:
         """The service that the token speaks for. Untrusted, KeysAway."""
@@ -83,6 +88,8 @@ class Trust:
         return _claimed(token, key, self._config)
 
     async def _key(self, name: str) -> _Key:
+        if self._age_s() > RENEWED_S and self._may_ask() and not self._is_old():
+            self._renewing = asyncio.create_task(self._renew())
         if self._is_old() or name not in self._keys:
             async with self._fetching:
                 if (self._is_old() or name not in self._keys) and self._may_ask():
@@ -93,8 +100,17 @@ class Trust:
             raise Untrusted
         return self._keys[name]
 
+    async def _renew(self) -> None:
+        async with self._fetching:
+            if self._age_s() > RENEWED_S and self._may_ask():
+                with suppress(KeysAway):
+                    await self._fetch()
+
+    def _age_s(self) -> float:
+        return self._clock() - self._fetched_at
+
     def _is_old(self) -> bool:
-        return self._clock() - self._fetched_at > KEYS_S
+        return self._age_s() > KEYS_S
 
     def _may_ask(self) -> bool:
         return self._clock() - self._asked_at > AGAIN_S
