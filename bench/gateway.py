@@ -2,10 +2,11 @@
 
     python -m bench.gateway [--streams N] [--rate N] [--seconds N] [--json]
 
-One process works (all roles, the views among them), one is the gateway, one is the server, and one
-is the load: it keeps every conversation's stream open, sends each message at its time however long
-the ones before it take (a late acknowledgement counts from when the message was due), and holds
-what it hears against what it sent: each message once, each answer once, each word once.
+One process works, one keeps the views, one is the gateway, one is the server, and one is the load:
+it keeps so many streams open, sends each message at its time however long the ones before it take
+(a late acknowledgement counts from when the message was due), and holds what it hears against what
+it sent: each message once, each answer once, each word once. After some messages a contact closes
+its stream, and another one begins a conversation in its place.
 """
 
 from __future__ import annotations
@@ -31,11 +32,14 @@ from stepfold.gateway.principal import CHAT
 from stepfold.settings import Settings
 
 CUSTOMERS = 10
+WORKS = "agent,reason,tool,retrieve,timer"
 AGENT = 'name = "bench"\nmodels = ["instant"]\n'
 OPENED_PER_S = 100.0
 """Below what one address may ask (limits.py)."""
 SENDERS = 64
 """Connections that messages go over."""
+TURNS = 10
+"""Messages of one conversation."""
 QUIET_S = 30.0
 """How long answers may take when the last message is sent."""
 SAMPLE_S = 5.0
@@ -91,10 +95,10 @@ def children(pid: int) -> list[int]:
 
 
 class Stream:
-    """One conversation as its listener has it."""
+    """One conversation of `turns` messages as its listener has it."""
 
-    def __init__(self, customer: int, name: str) -> None:
-        self.customer, self.name = customer, name
+    def __init__(self, customer: int, name: str, turns: int) -> None:
+        self.customer, self.name, self.turns = customer, name, turns
         self.sent: dict[int, tuple[str, float]] = {}
         self.received: list[str] = []
         self.answers: list[str] = []
@@ -125,6 +129,12 @@ class Stream:
             self.answers.append(self._screen)
             self._screen = ""
 
+    @property
+    def answered(self) -> bool:
+        """Has it heard all? Messages that came together are answered together."""
+        last = max(self.sent, default=None)
+        return last is None or answer(self.sent[last][0]) in self.answers[-1:]
+
     def check(self) -> list[str]:
         """What is lost, or there twice."""
         said = [text for text, _ in self.sent.values()]
@@ -135,6 +145,8 @@ class Stream:
         wanted = {answer(text) for text in said}
         strange = [text[:60] for text in self.answers if text not in wanted]
         faults += [f"{self.name}: {text!r} answers nothing" for text in strange]
+        if not self.answered:
+            faults.append(f"{self.name}: its last message has no answer")
         return self.faults + faults
 
 
@@ -151,7 +163,9 @@ class Load:
         found = urlsplit(address)
         self._host, self._port = str(found.hostname), int(found.port or 80)
         self._keys = keys
-        self.streams = [Stream(n % len(keys), f"c{n}") for n in range(count)]
+        self.streams = [Stream(n % len(keys), f"c{n}", 1 + n % TURNS) for n in range(count)]
+        self._places = list(self.streams)
+        self._open: dict[str, tuple[asyncio.Task[None], asyncio.StreamWriter]] = {}
         self.acknowledged_s: list[float] = []
         self.refused: list[str] = []
         self._idle: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = (
@@ -163,14 +177,41 @@ class Load:
         status, told = await self._post(stream, "/v1/conversations", body, stream.name)
         assert status == 201, told
 
-    async def open(self, stream: Stream, stack: AsyncExitStack) -> asyncio.Task[None]:
-        """Its events from the first on, read until the task is cancelled."""
+    def next(self, number: int) -> Stream:
+        """Where the message of this number goes."""
+        return self._places[number % len(self._places)]
+
+    async def renew(self, number: int) -> None:
+        """Another conversation in the place of the one that has had its messages."""
+        place = number % len(self._places)
+        before = self._places[place]
+        stream = Stream(before.customer, f"c{place}-{number}", TURNS)
+        self.streams.append(stream)
+        await self.begin(stream)
+        await self.open(stream)
+        self._places[place] = stream
+        end = time.monotonic() + QUIET_S
+        while not before.answered and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+        self.close(before)
+
+    def close(self, stream: Stream) -> None:
+        reading, writer = self._open.pop(stream.name)
+        reading.cancel()
+        writer.close()
+
+    def close_all(self) -> None:
+        for stream in self.streams:
+            if stream.name in self._open:
+                self.close(stream)
+
+    async def open(self, stream: Stream) -> None:
+        """Its events from the first on are read until it is closed."""
         reader, writer = await self._connection()
-        stack.callback(writer.close)
         writer.write(self._head("GET", f"/v1/conversations/{stream.name}/events", stream, {}))
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200"), head
-        return asyncio.create_task(_read(reader, stream))
+        self._open[stream.name] = asyncio.create_task(_read(reader, stream)), writer
 
     async def say(self, stream: Stream, number: int, due: float) -> None:
         text = f"m{number}"
@@ -241,8 +282,11 @@ async def run(*, streams: int, rate: float, seconds: float) -> Row:
             keys = [
                 (await keys_of(found).create(f"customer-{n}", (CHAT,)))[1] for n in range(CUSTOMERS)
             ]
+            views, _ = await stack.enter_async_context(served(folder, found.url, "--only", "views"))
             working = ("--hooks", "bench.instant", "--agent", str(folder / "agent.toml"))
-            worker, _ = await stack.enter_async_context(served(folder, found.url, *working))
+            worker, _ = await stack.enter_async_context(
+                served(folder, found.url, "--only", WORKS, *working)
+            )
             only = ("--only", "gateway", "--http", "0")
             gateway, said = await stack.enter_async_context(
                 served(folder / "gateway", found.url, *only)
@@ -251,17 +295,19 @@ async def run(*, streams: int, rate: float, seconds: float) -> Row:
             processes = {
                 "gateway": gateway,
                 "worker": worker,
+                "views": views,
                 "nats-server": server,
                 "load": os.getpid(),
             }
             load = Load(str(said["http"]), keys, streams)
             seen: list[tuple[float, dict[str, Usage]]] = []
-            await _prepare(load, stack)
+            stack.callback(load.close_all)
+            await _prepare(load)
             watching = asyncio.create_task(watch(processes, seen))
             took_s = await _send(load, rate, seconds)
             watching.cancel()
             recorded = await found.log.last()
-        return _told(load, seen, rate, took_s, recorded)
+        return _told(load, streams, seen, rate, took_s, recorded)
 
 
 def children_named(name: str) -> list[int]:
@@ -269,13 +315,12 @@ def children_named(name: str) -> list[int]:
     return [pid for pid in found if Path(f"/proc/{pid}/comm").read_text().strip() == name]
 
 
-async def _prepare(load: Load, stack: AsyncExitStack) -> None:
+async def _prepare(load: Load) -> None:
     await load.connect(SENDERS)
     for stream in load.streams:
         await asyncio.gather(load.begin(stream), asyncio.sleep(1 / OPENED_PER_S))
     for stream in load.streams:
-        reading, _ = await asyncio.gather(load.open(stream, stack), asyncio.sleep(1 / OPENED_PER_S))
-        stack.callback(reading.cancel)
+        await asyncio.gather(load.open(stream), asyncio.sleep(1 / OPENED_PER_S))
 
 
 async def _send(load: Load, rate: float, seconds: float) -> float:
@@ -284,20 +329,24 @@ async def _send(load: Load, rate: float, seconds: float) -> float:
     for number in range(int(rate * seconds)):
         due = begin + number / rate
         await asyncio.sleep(due - time.perf_counter())
-        stream = load.streams[number % len(load.streams)]
-        task = asyncio.create_task(load.say(stream, number, due))
-        sending.add(task)
-        task.add_done_callback(sending.discard)
-    await asyncio.gather(*sending)
+        stream = load.next(number)
+        tasks = [asyncio.create_task(load.say(stream, number, due))]
+        if len(stream.sent) + 1 == stream.turns:
+            tasks.append(asyncio.create_task(load.renew(number)))
+        for task in tasks:
+            sending.add(task)
+            task.add_done_callback(sending.discard)
     took_s = time.perf_counter() - begin
+    await asyncio.gather(*sending)
     end = time.monotonic() + QUIET_S
-    while time.monotonic() < end and any(len(s.answers) < len(s.sent) for s in load.streams):
+    while time.monotonic() < end and not all(stream.answered for stream in load.streams):
         await asyncio.sleep(0.1)
     return took_s
 
 
 def _told(
     load: Load,
+    streams: int,
     seen: Sequence[tuple[float, dict[str, Usage]]],
     rate: float,
     took_s: float,
@@ -306,7 +355,8 @@ def _told(
     faults = [fault for stream in load.streams for fault in stream.check()] + load.refused
     ms = sorted(each * 1000 for each in load.acknowledged_s)
     row: Row = {
-        "streams": len(load.streams),
+        "streams": streams,
+        "conversations": len(load.streams),
         "messages a second": rate,
         "messages": len(ms),
         "heard": sum(len(s.received) for s in load.streams),

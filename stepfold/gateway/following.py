@@ -28,7 +28,7 @@ from stepfold.gateway.refusals import FrontRefused, nothing, refusing
 from stepfold.gateway.steps import Standing, at_rest, hears_words, standing, step_for
 from stepfold.gateway.streaming import Sent
 from stepfold.projections.conversation import evolve, replay
-from stepfold.projections.state import Conversation
+from stepfold.projections.state import Conversation, without_text
 from stepfold.streams.listening import Shown, TakenBack, Words, digest_of
 from stepfold.streams.tokens import ask_said
 
@@ -73,7 +73,8 @@ async def followed(
         raise nothing(conversation)
     before = [entry for entry in entries if entry.position <= mark.position]
     last = entries[-1].position
-    telling = Telling(who, replay(each.event for each in before), mark, last, words=words)
+    begun = without_text(replay(each.event for each in before))
+    telling = Telling(who, begun, mark, last, words=words)
     for entry in before:
         telling.know(entry)
     if until_rest and telling.rests:
@@ -165,7 +166,7 @@ class Telling:
         return Sent("rest", Rest(self._position, standing(self._state)), self.id)
 
     def step(self, entry: Entry) -> list[Sent]:
-        self._state = evolve(self._state, entry.event)
+        self._state = without_text(evolve(self._state, entry.event))
         self._position = entry.position
         if isinstance(entry.event, Reasoned) and entry.event.call == self._call:
             self.go_on("", "")

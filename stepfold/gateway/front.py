@@ -60,7 +60,7 @@ class Front:
         self.knowledge = knowledge
         self.clock = clock
         self.approvals = found.approvals()
-        self._states = States(found.log)
+        self._states = States(found.log, text=False)
         self._listing = Listing(found.client, found.log)
         self._appointed = Appointed(found)
         self._agents: OrderedDict[str, Agent] = OrderedDict()
@@ -292,7 +292,7 @@ class Front:
         are read anew: that is dear, and rare.
         """
         self._starts.pop((customer, conversation), None)
-        self._states = States(self.found.log)
+        self._states = States(self.found.log, text=False)
 
 
 async def _append(log: JetStreamLog, draft: Draft) -> Entry:

@@ -46,7 +46,7 @@ class Approvals:
 
     def __init__(self, log: Log, clock: Callable[[], datetime]) -> None:
         self._log = log
-        self._states = States(log)
+        self._states = States(log, text=False)
         self._clock = clock
 
     async def waiting(self, customer: str, conversation: str) -> tuple[Waiting, ...]:

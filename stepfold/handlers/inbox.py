@@ -46,7 +46,7 @@ class Inbox:
 
     def __init__(self, log: Log, *, agent: str, digest: str) -> None:
         self._log = log
-        self._states = States(log)
+        self._states = States(log, text=False)
         self._agent = agent
         self._digest = digest
         self._open: OrderedDict[tuple[str, str], None] = OrderedDict()

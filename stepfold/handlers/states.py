@@ -4,21 +4,27 @@ takes: none when the step is the next one, the tail when others were there, the 
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from stepfold.events.envelope import Draft, Entry
 from stepfold.events.event import ApprovalRequested, ToolStarted
 from stepfold.handlers.decide import BY
 from stepfold.projections.conversation import evolve
-from stepfold.projections.state import EMPTY, Conversation
+from stepfold.projections.state import EMPTY, Conversation, without_text
 from stepfold.streams.log import Log
 
 ITEMS_MAX = 200_000
 """How many transcript items the cached states may hold together."""
+IDLE_S = 300.0
+"""A state is forgotten when nobody has wanted its conversation for so long: to read it again takes
+milliseconds.
+"""
 
 
 class Start(Struct, frozen=True):
@@ -87,11 +93,25 @@ def _waits(
 
 
 class States:
-    def __init__(self, log: Log, *, items_max: int = ITEMS_MAX) -> None:
+    """`text`: whether what was said and found is kept too, for who makes prompts of it."""
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        text: bool = True,
+        items_max: int = ITEMS_MAX,
+        idle_s: float = IDLE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._log = log
+        self._text = text
         self._items_max = items_max
+        self._idle_s = idle_s
+        self._clock = clock
         self._items = 0
         self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
+        self._kept: dict[tuple[str, str], float] = {}
 
     async def including(self, entry: Entry) -> Known:
         """The conversation's state as of `entry` or later."""
@@ -125,12 +145,20 @@ class States:
         if before is not None:
             self._items -= _weight(before)
             known = max(before, known, key=_position)
-        self._known[key] = known
+        if not self._text:
+            known = replace(known, state=without_text(known.state))
+        now = self._clock()
+        self._known[key], self._kept[key] = known, now
         self._items += _weight(known)
-        while self._items > self._items_max and len(self._known) > 1:
-            _, oldest = self._known.popitem(last=False)
-            self._items -= _weight(oldest)
+        while len(self._known) > 1 and (self._items > self._items_max or self._idle(now)):
+            oldest, forgotten = self._known.popitem(last=False)
+            self._items -= _weight(forgotten)
+            del self._kept[oldest]
         return known
+
+    def _idle(self, now: float) -> bool:
+        """Has nobody wanted the oldest one for long?"""
+        return now - self._kept[next(iter(self._known))] > self._idle_s
 
 
 def _position(known: Known) -> int:

@@ -123,6 +123,15 @@ class Conversation(Struct, frozen=True):
 EMPTY = Conversation()
 
 
+def without_text(state: Conversation) -> Conversation:
+    """Where it stands, without what was said and found: later steps are folded into it all the
+    same, and it does not grow.
+    """
+    if not state.transcript and not state.passages:
+        return state
+    return replace(state, transcript=(), passages=())
+
+
 def current(state: Conversation, turn: int) -> bool:
     return state.turn is not None and state.turn.number == turn
 

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from stepfold.events.envelope import Entry, first, follow
 from stepfold.events.event import Event, MessageReceived
 from stepfold.handlers.decide import BY
 from stepfold.handlers.states import Known, States, advance
 from stepfold.projections.conversation import replay
-from stepfold.projections.state import EMPTY
+from stepfold.projections.state import EMPTY, without_text
 from stepfold.streams.memory import MemoryLog
-from stepfold.testing import ASKED, HELLO, STARTED, Clock
+from stepfold.testing import (
+    ASKED,
+    ASKED_AGAIN,
+    FOUND,
+    HELLO,
+    RESPONDED,
+    RETRIEVAL,
+    SEARCHED,
+    STARTED,
+    Clock,
+)
 
 
 class CountedLog(MemoryLog):
@@ -128,6 +139,35 @@ async def test_the_longest_unused_conversation_is_forgotten_when_there_are_too_m
 
     assert states.cached("acme", "a") == Known()
     assert all(states.cached("acme", name).position for name in ("b", "c", "d"))
+
+
+async def test_a_conversation_that_nobody_wants_is_forgotten_in_time(log: CountedLog) -> None:
+    now = [0.0]
+    states = States(log, idle_s=10.0, clock=lambda: now[0])
+    for name in ("a", "b"):
+        await append(log, STARTED, conversation=name)
+        await states.refresh("acme", name)
+    for now[0] in (6.0, 12.0):
+        await states.refresh("acme", "b")
+
+    assert states.cached("acme", "a") == Known()
+    assert states.cached("acme", "b").position
+    log.read_after.clear()
+    assert (await states.refresh("acme", "a")).state.agent == STARTED.agent
+    assert log.read_after == [0]
+
+
+async def test_without_text_a_conversation_stands_where_it_does_with_it(log: CountedLog) -> None:
+    whole, lean = States(log), States(log, text=False)
+    more = replace(HELLO, message="m2")
+    for event in (STARTED, HELLO, ASKED, SEARCHED, RETRIEVAL, FOUND, more, ASKED_AGAIN, RESPONDED):
+        await append(log, event)
+        known = await whole.refresh("acme", "c1")
+        told = await lean.refresh("acme", "c1")
+
+        assert told.state.transcript == told.state.passages == ()
+        assert told == replace(known, state=without_text(known.state))
+    assert known.state.transcript and known.state.passages
 
 
 async def test_a_conversation_that_is_too_long_for_the_cache_alone_is_kept(log: CountedLog) -> None:
