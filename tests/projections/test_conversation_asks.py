@@ -24,7 +24,7 @@ from stepfold.events.event import (
 from stepfold.events.transcript import CONTACT, HOSTED, Heard, Result, Thought
 from stepfold.events.values import FileRef, HostedTool, Spend, State, Text, ToolCall
 from stepfold.projections.conversation import OVERFLOW, evolve, replay
-from stepfold.projections.state import EMPTY, Conversation, Turn
+from stepfold.projections.state import EMPTY, Conversation, Turn, without_text
 from stepfold.testing import (
     ANSWERED,
     ASKED,
@@ -118,6 +118,15 @@ def test_a_turn_that_begins_in_place_of_another_is_not_for_its_contact() -> None
     assert turn(replay([*THINKING, eve, next_one])).contact == "eve"
     assert turn(replay([*THINKING, replace(next_one, heard=0)])).contact == ""
     assert Turn(1).contact == ""
+
+
+def test_without_its_text_it_stands_where_it_did() -> None:
+    state = replay([*THINKING, SEARCHED, RETRIEVAL, FOUND])
+    said, found = replace(EMPTY, transcript=state.transcript), replace(EMPTY, passages=(PASSAGE,))
+
+    assert without_text(state) == replace(state, transcript=(), passages=())
+    assert without_text(said) == without_text(found) == EMPTY
+    assert without_text(EMPTY) is EMPTY
 
 
 # -- whose text stands in it --------------------------------------------------------------------
