@@ -21,7 +21,7 @@ from stepfold.streams.log import Log
 
 ITEMS_MAX = 200_000
 """How many transcript items the cached states may hold together."""
-IDLE_S = 300.0
+IDLE_S = 60.0
 """A state is forgotten when nobody has wanted its conversation for so long: to read it again takes
 milliseconds.
 """
