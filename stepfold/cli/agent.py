@@ -35,7 +35,7 @@ NO_VERSIONS = "no agent is kept on this log yet: `stepfold serve --agent FILE` a
 WHOSE = "A name, a digest or its beginning, or a file."
 
 commands = typer.Typer(
-    help="Check files of agents; list, show and compare the versions that a log keeps.",
+    help="Check files of agents, compare versions. A log keeps every version: list and show them.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -45,7 +45,10 @@ def export(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Write steps as JSON lines: what `import`, `replay` and `rebuild` read."""
+    """Write steps as JSON lines.
+
+    They are what `import`, `replay` and `rebuild` read.
+    """
     here = existing(data)
     if test:
         _export_test(here, conversation, output, json=json)

@@ -38,7 +38,7 @@ NARROW = 100
 SOON = "workers that run take it over within a second or two"
 
 commands = typer.Typer(
-    help="What may be spent: check a file of budgets, put it in force, see what is left.",
+    help="What may be spent. Check a file of budgets, put it in force, see what is left.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

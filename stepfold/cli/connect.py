@@ -71,10 +71,11 @@ def connect(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Make tools of an OpenAPI description: reads by pattern, writes only by name.
+    """Make tools of an OpenAPI description.
 
-    Says what it would do with each operation, what is broken in the description and what was done
-    about it, and how many tokens a model is shown.
+    Operations that read are taken by pattern, those that write only by name. Says what it would do
+    with each operation, what is broken in the description and what was done about it, and how many
+    tokens a model is shown.
     """
     if not NAME.fullmatch(name):
         raise typer.BadParameter(NAMED, param_hint="NAME")

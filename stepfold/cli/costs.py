@@ -85,10 +85,11 @@ def cost(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Say what was spent: calls, tokens, how much of the input came from a cache, US dollars.
+    """Say what was spent, and on what.
 
-    What was used at an unknown price, or may have been charged for, is counted as unpriced; no sum
-    holds it. What never went out is counted as unsent.
+    Calls, tokens, how much of the input came from a cache, US dollars. What was used at an unknown
+    price, or may have been charged for, is counted as unpriced; no sum holds it. What never went
+    out is counted as unsent.
     """
     keys = _keys(by)
     begin = moment(since, datetime.now(UTC)) if since is not None else None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +17,12 @@ import typer
 from stepfold import settings
 from stepfold.app import HELP_DESK, Opened, opened
 from stepfold.cli.exits import STOPPED
+from stepfold.cli.led import Led, leading
 from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script, ToolFiles
 from stepfold.cli.screen import paragraph, say, say_json, warn
 from stepfold.cli.serve import is_loopback
 from stepfold.cli.stop import Stop
+from stepfold.gateway.conversations import QUESTION
 from stepfold.gateway.keys import keys_of
 from stepfold.gateway.principal import APPROVE, CHAT, READ
 from stepfold.knowledge.documents import SAMPLE, load
@@ -28,6 +32,8 @@ from stepfold.settings import Settings
 
 CUSTOMER, NAME = "dev", "stepfold dev"
 HTTP = "8000"
+KILLED = 128
+"""Whoever is killed by signal N ends with so much more than N, as shells have it."""
 LASTS = timedelta(days=1)
 LOOK_S = 0.5
 """How often files are looked at."""
@@ -47,10 +53,11 @@ def dev(
     tools: ToolFiles = None,
     json: Json = False,
 ) -> None:
-    """`stepfold serve --http`, with the sample as knowledge where there is none, and a key.
+    """Serve over HTTP with a sample, a key and a page to try.
 
-    It starts anew when a file of the agent, of a tool or of the hooks changes. The key is good
-    until it ends. The page on which anybody may talk is there on loopback only.
+    It is `stepfold serve --http`, with the sample as knowledge where there is none. It starts anew
+    when a file of the agent, of a tool or of the hooks changes. The key is good until it ends. The
+    page on which anybody may talk is there on loopback only.
     """
     here = settings.read(folder=data)
     try:
@@ -61,7 +68,7 @@ def dev(
         raise typer.BadParameter("name a port: it stays when it starts anew", param_hint="--http")
     files = [path for path in (agent, script, *(tools or ())) if path is not None]
     files += _sources(hooks) if hooks else []
-    words = ["serve", "--data", str(here.folder), "--http", f"{host}:{port}"]
+    words = ["serve", "--led", "--data", str(here.folder), "--http", f"{host}:{port}"]
     words += [word for path in tools or () for word in ("--tools", str(path))]
     for name, value in (("--agent", agent), ("--script", script), ("--hooks", hooks)):
         words += [name, str(value)] if value else []
@@ -91,9 +98,10 @@ async def _dev(
     try:
         async with opened(here) as found, _key(found) as (id, key):
             _add_sample(here)
-            _say(url, key, demo=demo, json=json)
             watched = [*files, *(here.folder / name for name in LAID)]
-            return await _serve([*words, *(("--demo", id) if demo else ())], watched, stop)
+            words = [*words, *(("--demo", id) if demo else ())]
+            banner = partial(_say, url, key, demo=demo, json=json)
+            return await _serve(words, watched, stop, banner)
     except asyncio.CancelledError:
         if not stop.signals:
             raise
@@ -131,39 +139,86 @@ def _say(url: str, key: str, *, demo: bool, json: bool) -> None:
     say("try")
     say(f"  KEY={key}")
     say(f'  curl -s {url}/v1/conversations -H "Authorization: Bearer $KEY" \\')
-    say('    --json \'{"conversation": "c1", "text": "What does the Team plan cost?"}\'')
+    say(f'    --json \'{{"conversation": "c1", "text": "{QUESTION}"}}\'')
     say(f"  curl -sN '{url}/v1/conversations/c1/events?until=rest' \\")
     say('    -H "Authorization: Bearer $KEY"')
     say()
 
 
-async def _serve(words: Sequence[str], watched: Sequence[Path], stop: Stop) -> int:
+class _Once:
+    """What is said when the first one listens, and never again."""
+
+    def __init__(self, say: Callable[[], None]) -> None:
+        self._say: Callable[[], None] | None = say
+
+    def __call__(self) -> None:
+        if self._say is not None:
+            self._say()
+        self._say = None
+
+
+async def _serve(
+    words: Sequence[str], watched: Sequence[Path], stop: Stop, on_first: Callable[[], None]
+) -> int:
     """Until a signal comes, or the first one ends by itself; anew after each change of what is
     watched. A later one that ends by itself read a mistake, which is likely mended soon.
     """
     asked = asyncio.ensure_future(stop.asked())
+    once = _Once(on_first)
     anew = False
     while True:
         before = _times(watched)
-        server = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "stepfold", *words),
-            start_new_session=True,  # else Ctrl-C reaches it too, and twice stops it at once
-        )
-        ended = asyncio.ensure_future(server.wait())
-        changed = asyncio.ensure_future(_changed(watched, before))
-        try:
-            await asyncio.wait((ended, changed, asked), return_when=asyncio.FIRST_COMPLETED)
-            if anew and ended.done() and not asked.done():
-                warn(f"it has ended ({ended.result()}): it starts anew when a file changes")
-                await asyncio.wait((changed, asked), return_when=asyncio.FIRST_COMPLETED)
-            anew = changed.done() and not asked.done() and (anew or not ended.done())
-        finally:
-            changed.cancel()
-            code = await _end(server, ended)
+        async with _started(words, once) as server:
+            ended = asyncio.ensure_future(server.wait())
+            changed = asyncio.ensure_future(_changed(watched, before))
+            try:
+                await asyncio.wait((ended, changed, asked), return_when=asyncio.FIRST_COMPLETED)
+                if ended.done() and not asked.done():
+                    _warn_ended(ended.result(), anew=anew)
+                if anew and ended.done() and not asked.done():
+                    await asyncio.wait((changed, asked), return_when=asyncio.FIRST_COMPLETED)
+                anew = changed.done() and not asked.done() and (anew or not ended.done())
+            finally:
+                changed.cancel()
+                code = await _end(server, ended)
         if not anew:
             asked.cancel()
-            return code
+            return KILLED - code if code < 0 else code
         warn("a file has changed: starting anew")
+
+
+@asynccontextmanager
+async def _started(
+    words: Sequence[str], on_ready: Callable[[], None]
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    mine, its = socket.socketpair()
+    with its:
+        server = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "stepfold", *words),
+            stdin=its.fileno(),
+            start_new_session=True,  # else Ctrl-C reaches it too, and twice stops it at once
+        )
+    async with leading(mine) as led:
+        speaking = asyncio.create_task(_speak(led, on_ready))
+        try:
+            yield server
+        finally:
+            speaking.cancel()
+
+
+async def _speak(led: Led, on_ready: Callable[[], None]) -> None:
+    if await led.ready():
+        on_ready()
+        led.go()
+
+
+def _warn_ended(code: int, *, anew: bool) -> None:
+    """A first one that refused something has said so itself; whoever was killed could not."""
+    how = f"killed by signal {-code}" if code < 0 else str(code)
+    if anew:
+        warn(f"it has ended ({how}): it starts anew when a file changes")
+    elif code < 0:
+        warn(f"it was {how}: start it again")
 
 
 async def _end(server: asyncio.subprocess.Process, ended: asyncio.Future[int]) -> int:

@@ -6,10 +6,10 @@ It changes nothing on disk and starts no server.
 from __future__ import annotations
 
 import asyncio
-import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -42,9 +42,10 @@ class Check(Struct, frozen=True):
 
 
 def doctor(data: Data = None, json: Json = False) -> None:
-    """Check versions, folder, disk, knowledge, server, streams, workers and views.
+    """Check that everything is there that stepfold needs.
 
-    Exit code 1 when something is not ok.
+    Versions, folder, disk, knowledge, server, streams, workers and views. Exit code 1 when
+    something is not ok.
     """
     here = settings.read(folder=data)
     checks = [*_at_rest(here), *asyncio.run(_running(here))]
@@ -95,7 +96,10 @@ def _binary(here: Settings) -> Check:
 
 def _folder(here: Settings) -> Check:
     place = _existing(here.folder)
-    if not os.access(place, os.W_OK | os.X_OK) or not place.is_dir():
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError:  # the file system itself may refuse: rights alone do not tell
         told = f"{here.folder} cannot be written: set STEPFOLD_DATA_DIR, or give --data"
         return Check("folder", False, told)
     return Check("folder", True, str(here.folder) + (" (new)" if place != here.folder else ""))

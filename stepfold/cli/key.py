@@ -26,7 +26,7 @@ commands = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
-    help="Keys with which programs talk to the gateway, each of one customer.",
+    help="Keys with which programs talk to the gateway. Each is of one customer.",
 )
 
 
@@ -61,6 +61,8 @@ def create(
     """Make a key, and show it once."""
     if not customer and not operator:
         raise typer.BadParameter("say whose it is", param_hint="--customer")
+    if days is not None and days <= 0:
+        raise typer.BadParameter("it would open nothing: more than 0", param_hint="--days")
     scopes = (OPERATOR,) if operator else tuple(scope or (CHAT,))
     ends = datetime.now(UTC) + timedelta(days=days) if days is not None else None
     key, shown = asyncio.run(
@@ -70,7 +72,7 @@ def create(
         say_json({**_listed(key), "key": shown})
         return
     say(shown, bold=True)
-    say(paragraph(ONCE))
+    typer.echo(paragraph(ONCE), err=True)
 
 
 async def _create(

@@ -13,6 +13,7 @@ from stepfold.cli.options import Data, Json
 from stepfold.cli.screen import count, paragraph, say, say_json, table
 from stepfold.knowledge.documents import load
 from stepfold.knowledge.library import Library
+from stepfold.streams.server import unusable
 
 DEFAULT = "default"
 PASSAGES = 5
@@ -37,7 +38,11 @@ def add(
     json: Json = False,
 ) -> None:
     """Add documents; one with the same id is replaced."""
-    added = _library(data).add(collection, load(path))
+    documents = load(path)
+    try:
+        added = _library(data).add(collection, documents)
+    except OSError as error:
+        raise unusable(settings.read(folder=data).folder, error) from error
     if json:
         say_json(added)
         return

@@ -59,7 +59,9 @@ def query(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Ask the views: conversations, turns, messages, model_calls, tool_calls, approvals,
+    """Ask the views in SQL.
+
+    They are conversations, turns, messages, model_calls, tool_calls, approvals,
     retrievals, citations, spend, cost_by_model, cost_by_customer, cost_by_conversation,
     cost_by_task, cost_by_route, cost_by_agent, cost_by_day, steps.
     """

@@ -58,9 +58,9 @@ def rebuild(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Make the views again, as a whole; the old ones are there until the new ones are.
+    """Make the views again, as a whole.
 
-    Exit code 1 when --check finds a difference.
+    The old ones are there until the new ones are. Exit code 1 when --check finds a difference.
     """
     if file is not None:
         built = _check_file(file) if check else _from_file(file, output)

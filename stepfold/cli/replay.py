@@ -37,9 +37,10 @@ def replay(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Derive every decision again from the steps before it, without a model or a tool.
+    """Derive every decision again from the steps before it.
 
-    Exit code 1 when one differs. Conversations that had vetoes need the same --hooks.
+    No model and no tool is asked. Exit code 1 when one differs. Conversations that had vetoes need
+    the same --hooks.
     """
     brought = load_hooks(hooks) if hooks else Hooks()
     reports = [(name, _replay(name, data, brought)) for name in names or [WHOLE]]

@@ -95,10 +95,10 @@ def reprice(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Price history again: as recorded, with the book of today, and with that of FILE.
+    """Price history again, with other books of prices.
 
-    Nothing is written to the log. Each paid thing with its three prices is kept as Parquet in the
-    folder `repriced`, beside the views.
+    As recorded, with the book of today, and with that of FILE. Nothing is written to the log. Each
+    paid thing with its three prices is kept as Parquet in the folder `repriced`, beside the views.
     """
     here = existing(data)
     begin = moment(since, datetime.now(UTC)) if since is not None else None

@@ -39,7 +39,7 @@ _BEGINNING = re.compile(r"(sha256:)?[0-9a-f]{4,63}|[0-9a-f]{64}")
 STEPS = tuple(step for step in get_args(BudgetStep) if step)
 
 commands = typer.Typer(
-    help="Check, apply, show and try the routes: which model does which task.",
+    help="Check, apply, show and try the routes. They say which model does which task.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

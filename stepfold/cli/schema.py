@@ -19,7 +19,10 @@ def schema(
     ],
     json: Json = False,
 ) -> None:
-    """Print the schema of the steps, as JSON either way: --json leaves out the white space."""
+    """Print the schema of the steps.
+
+    It is JSON either way: --json leaves out the white space.
+    """
     form = json_schema() if what == "events" else asyncapi()
     written = msgspec.json.encode(form)
     say((written if json else msgspec.json.format(written, indent=2)).decode())

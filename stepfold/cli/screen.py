@@ -103,18 +103,28 @@ def paragraph(text: str, *, first: str = "", rest: str = "") -> str:
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[int] = ()
 ) -> str:
-    """Cells are folded to fit a terminal and whole in a file; columns in `numbers` stand right."""
+    """Cells are folded to fit a terminal and whole in a file; columns in `numbers` stand right. The
+    first one is what other commands are given: it is never shortened.
+    """
     right = frozenset(numbers)
+    cells = [[Text(one_line(cell)) for cell in row] for row in rows]
+    widest = max((row[0].cell_len for row in cells if row), default=0)
+    room = _width_of_table()
+    whole = widest <= room // 2
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, name in enumerate(columns):
         to_right = index in right
         grid.add_column(
-            Text(one_line(name)), justify="right" if to_right else "left", no_wrap=to_right
+            Text(one_line(name)),
+            justify="right" if to_right else "left",
+            no_wrap=to_right or (index == 0 and whole),
+            overflow="fold" if index == 0 else "ellipsis",
+            min_width=widest if index == 0 and whole else None,
         )
-    for row in rows:
-        grid.add_row(*[Text(one_line(cell)) for cell in row])
+    for row in cells:
+        grid.add_row(*row)
     drawn = StringIO()
-    Console(file=drawn, width=_width_of_table(), color_system=None).print(grid)
+    Console(file=drawn, width=room, color_system=None).print(grid)
     return "\n".join(line.rstrip() for line in drawn.getvalue().splitlines())
 
 

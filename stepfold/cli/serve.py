@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
@@ -14,13 +16,15 @@ from msgspec import Struct
 
 from stepfold import __version__, settings
 from stepfold.app import EVERYTHING, TOLD, VIEWS, Opened, Parts, opened, working
+from stepfold.cli.channels import file_of, present
 from stepfold.cli.equipping import equipped, isolation
 from stepfold.cli.exits import STOPPED, CommandRefused, hide_password, text
+from stepfold.cli.keeping import keeping
+from stepfold.cli.led import led as led_by
 from stepfold.cli.options import AgentFile, Data, HooksModule, Json, Script, ToolFiles
 from stepfold.cli.screen import paragraph, say, say_json, warn
 from stepfold.cli.stop import Stop
 from stepfold.cli.tables import apply, unrouted
-from stepfold.cli.viewing import own_views
 from stepfold.cli.watching import Watched, watched, watching
 from stepfold.cli.workers import choose_agent, parts_of, told_knowledge
 from stepfold.observability.page import place
@@ -40,6 +44,7 @@ class Wanted(Struct, frozen=True):
     told: Watched
     http: tuple[str, int] | None
     demo: str = ""
+    led: bool = False
 
 
 GATEWAY = "gateway"
@@ -57,7 +62,8 @@ def serve(
         str | None,
         typer.Option(
             metavar="ROLES",
-            help=f"Some of {', '.join(KNOWN)} (default: all; {GATEWAY} with --http).",
+            help=f"Some of {', '.join(KNOWN)} (default: all; {GATEWAY} with --http; where it is"
+            f" named, it answers at port {HTTP} unless --http says another place).",
         ),
     ] = None,
     agent: AgentFile = None,
@@ -96,6 +102,9 @@ def serve(
         str,
         typer.Option(hidden=True, metavar="KEY", help="A page on which anybody may talk."),
     ] = "",
+    led: Annotated[
+        bool, typer.Option("--led", hidden=True, help="Stdin is a socket of whoever leads.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Work on the log until stopped. Any number of processes may serve the same one.
@@ -108,7 +117,7 @@ def serve(
     table = settings.read_routes(routes) if routes else None
     told = watched(traces, metrics)
     where = _place(http) if GATEWAY in roles else None
-    wanted = Wanted(roles, agent, script, tuple(tools or ()), table, told, where, demo)
+    wanted = Wanted(roles, agent, script, tuple(tools or ()), table, told, where, demo, led)
     asyncio.run(_serve(here, parts, wanted, json=json))
 
 
@@ -156,18 +165,24 @@ async def _serve(
             ends = [asyncio.create_task(stop.asked())]
             if VIEWS in roles:
                 alone = roles == (VIEWS,)
-                views = await stack.enter_async_context(_viewing(found, here, alone=alone))
+                views = await stack.enter_async_context(keeping(found, here, alone=alone))
                 ends += [views] if alone and views is not None else []
                 roles = roles if views is not None else _without(VIEWS, roles)
             if working_roles := _without(GATEWAY, _without(VIEWS, roles)):
                 await stack.enter_async_context(working(found, parts, roles=working_roles))
             if wanted.http is not None:
                 address = await stack.enter_async_context(
-                    answering(found, here, parts, wanted.http, demo=wanted.demo)
+                    answering(found, here, parts, wanted.http, wanted)
                 )
-                where = {"http": address, **where}
+                where = {"http": address, **_channels(here), **where}
+            elif wanted.roles == EVERYTHING:
+                _warn_of_channels(here)
             if parts.tools:
                 where = {"tools": ", ".join(sorted(parts.tools)), **where}
+            if wanted.led:
+                leader = await stack.enter_async_context(led_by())
+                await leader.ready()
+                ends.append(asyncio.create_task(leader.gone()))
             _say(found, here, roles, chosen, where, json=json)
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for each in done:
@@ -180,7 +195,7 @@ async def _serve(
 
 @asynccontextmanager
 async def answering(
-    found: Opened, here: Settings, parts: Parts, where: tuple[str, int], *, demo: str = ""
+    found: Opened, here: Settings, parts: Parts, where: tuple[str, int], wanted: Wanted
 ) -> AsyncIterator[str]:
     """The gateway, until the block ends; yields its address. With `demo`, the id of a key, it has
     a page on which anybody may talk.
@@ -196,7 +211,7 @@ async def answering(
     async with counted(found) as numbers, AsyncExitStack() as stack:
         routes = await stack.enter_async_context(channelling(found, here))
         made = Made(
-            doors=(*DOORS, *demo_doors(demo)) if demo else DOORS,
+            doors=(*DOORS, *demo_doors(wanted.demo)) if wanted.demo else DOORS,
             mounts=lambda front, guard: mounted(front, guard, routes),
             numbers=numbers,
         )
@@ -204,11 +219,27 @@ async def answering(
         try:
             address = await stack.enter_async_context(serving(gateway, *where))
         except OSError as error:
-            raise CommandRefused(
-                f"--http {where[0]}:{where[1]}: {text(error)}: name another port, or 0 for one that"
-                " is free"
-            ) from error
+            place_ = f"--http {where[0]}:{where[1]}"
+            raise CommandRefused(f"{place_}: {_unheard(error, led=wanted.led)}") from error
         yield address
+
+
+def _unheard(error: OSError, *, led: bool) -> str:
+    """Why it cannot listen there, and the way out: whoever is led needs a port that stays."""
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return "this machine has no such address: name one that it has, or the port alone"
+    return f"{text(error)}: name another port" + ("" if led else ", or 0 for one that is free")
+
+
+def _channels(here: Settings) -> Mapping[str, str]:
+    on = present(here.folder)
+    return {"channels": ", ".join(on)} if on else {}
+
+
+def _warn_of_channels(here: Settings) -> None:
+    for channel in present(here.folder):
+        file = file_of(channel, here.folder)
+        warn(f"{file} is there, but nobody delivers: stepfold serve --http {HTTP}")
 
 
 def is_loopback(host: str) -> bool:
@@ -220,35 +251,6 @@ def is_loopback(host: str) -> bool:
 
 def _without(role: str, roles: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(each for each in roles if each != role)
-
-
-@asynccontextmanager
-async def _viewing(
-    found: Opened, here: Settings, *, alone: bool
-) -> AsyncIterator[asyncio.Task[None] | None]:
-    """Own the views in a task. What breaks them ends a process that does nothing else; where
-    workers run too they go on without, and that is said.
-    """
-    ready = asyncio.Event()
-    views = asyncio.create_task(own_views(found, here, ready))
-    waiting = asyncio.create_task(ready.wait())
-    await asyncio.wait((views, waiting), return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    try:
-        if not alone:
-            views.add_done_callback(_say_without_views)
-        elif views.done():
-            views.result()
-        yield None if views.done() else views
-    finally:
-        views.cancel()
-        await asyncio.gather(views, return_exceptions=True)
-
-
-def _say_without_views(views: asyncio.Task[None]) -> None:
-    error = None if views.cancelled() else views.exception()
-    if error is not None:
-        warn(f"without the views: {text(error)}")
 
 
 def _say(

@@ -35,7 +35,7 @@ DANGER = {
 }
 
 commands = typer.Typer(
-    help="List and show the tools in files and of connections, and run one by hand.",
+    help="List, show and try tools. They are in files and of connections; one is run by hand.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -31,7 +31,7 @@ from stepfold.settings import Settings
 from stepfold.streams.config import STEPS
 
 commands = typer.Typer(
-    help="What happened, as traces: each turn is one, each call in it a span.",
+    help="What happened, as traces. Each turn is one, each call in it a span.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

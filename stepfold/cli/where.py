@@ -15,6 +15,6 @@ def existing(data: Path | None) -> Settings:
     if not here.nats_url and not here.folder.is_dir():
         raise CommandRefused(
             f"there is no log in {here.folder}: name its folder with --data or STEPFOLD_DATA_DIR,"
-            " or begin one with `stepfold chat`"
+            " or begin one with `stepfold dev` or `stepfold serve`"
         )
     return here

@@ -58,9 +58,10 @@ class Why(Struct, frozen=True):
 
 
 def why(conversation: ConversationName, data: Data = None, json: Json = False) -> None:
-    """Say why each model of a conversation was asked: by which route, after what, instead of which.
+    """Say why each model of a conversation was asked.
 
-    Fallbacks, shadows and refusals are choices too.
+    By which route, after what, instead of which other. Fallbacks, shadows and refusals are choices
+    too.
     """
     entries = asyncio.run(_read(existing(data), conversation))
     choices = tuple(choices_of(entries))

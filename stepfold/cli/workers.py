@@ -24,11 +24,16 @@ from stepfold.providers.scripted import PROVIDER as SCRIPTED
 from stepfold.providers.scripted import ScriptedModel, load_script
 from stepfold.settings import Settings, read_agent
 from stepfold.settings.hosted import hosted
-from stepfold.tools.tool import Tool
+from stepfold.tools.tool import Tool, ToolSpec
+
+TOOL = "a tool is made by @tool, or a FunctionTool"
+VETO = "a veto is a function of the state and the step"
+OBSERVER = "an observer is an Observer(name, kinds, see)"
+MODEL = "a name that is a text stands for a model, which has `async def reply(self, prompt, /)`"
 
 
 class Hooks(Struct, frozen=True):
-    """What a module may bring: `TOOLS` and `MODELS` (by name), `VETOES` and `OBSERVERS`."""
+    """What a module may bring: `TOOLS`, `VETOES` and `OBSERVERS`, and `MODELS` by their names."""
 
     tools: Sequence[Tool] = ()
     models: Mapping[str, Model] = {}
@@ -80,7 +85,44 @@ def load_hooks(name: str) -> Hooks:
     if not brought:
         known = ", ".join(field.upper() for field in Hooks.__struct_fields__)
         raise CommandRefused(f"hooks {name!r}: the module defines none of {known}")
+    if why := _misshapen(brought):
+        raise CommandRefused(f"hooks {name!r}: {why}")
     return Hooks(**brought)
+
+
+def _misshapen(brought: Mapping[str, object]) -> str:
+    """Which of them is not what is asked for, and what that is; empty where all are."""
+    lists = (
+        ("tools", _is_tool, TOOL),
+        ("vetoes", callable, VETO),
+        ("observers", _is_observer, OBSERVER),
+    )
+    for field, fits, what in lists:
+        several, name = brought.get(field, ()), field.upper()
+        if isinstance(several, str) or not isinstance(several, Sequence):
+            return f"{name} is a {_kind(several)}: a list, and {what}"
+        for index, each in enumerate(several):
+            if not fits(each):
+                return f"{name}[{index}] is a {_kind(each)}: {what}"
+    models = brought.get("models", {})
+    if not isinstance(models, Mapping):
+        return f"MODELS is a {_kind(models)}: a table of names to models"
+    for model, each in models.items():
+        if not isinstance(model, str) or not callable(getattr(each, "reply", None)):
+            return f"MODELS[{model!r}] is a {_kind(each)}: {MODEL}"
+    return ""
+
+
+def _is_tool(each: object) -> bool:
+    return isinstance(getattr(each, "spec", None), ToolSpec)
+
+
+def _is_observer(each: object) -> bool:
+    return isinstance(each, Observer)
+
+
+def _kind(each: object) -> str:
+    return type(each).__name__
 
 
 async def choose_agent(

@@ -18,7 +18,11 @@ def _whole(number: object) -> object:
 
 
 WHOLE = BeforeValidator(_whole)
-Text = Annotated[str, StringConstraints(min_length=1, max_length=TEXT_CHARS_MAX)]
+Text = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=TEXT_CHARS_MAX),
+    Field(json_schema_extra={"pattern": r"\S"}),
+]
 Contact = Annotated[
     str,
     Field(max_length=128, description="Who writes, by your own name of them."),
@@ -42,9 +46,7 @@ class Begin(_Given):
         Field(description="Your own name of it; empty: one is made. One that is there is joined."),
     ] = ""
     text: Annotated[
-        str,
-        StringConstraints(max_length=TEXT_CHARS_MAX),
-        Field(description="The first message; empty: nothing is said yet."),
+        Text, Field(description="The first message; left out: nothing is said yet.")
     ] = ""
     contact: Contact = ""
     language: Language = ""

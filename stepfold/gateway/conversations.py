@@ -46,6 +46,8 @@ from stepfold.gateway.steps import standing, step_for
 
 CHANNEL, WIDGET = "api", "widget"
 NAME_DIGITS = 24
+QUESTION = "Within how many days can I get a refund of my first payment?"
+"""What the sample that `stepfold dev` brings answers."""
 TALK = (CHAT, READ, VISITOR)
 PATH = "/v1/conversations/{conversation}"
 LOCATION = {"Location": "Where the steps and words that follow can be heard."}
@@ -54,6 +56,8 @@ LOCATION = {"Location": "Where the steps and words that follow can be heard."}
 async def begin(asked: Asked) -> Response:
     check_query(asked.request, ())
     id, body = id_of(asked.request), await body_of(asked.request, Begin)
+    if "text" in body.model_fields_set:
+        _refuse_silent(body.text, "leave it out to say nothing yet")
     if body.conversation and VISITOR in asked.who.scopes:
         raise FrontRefused(403, "Not permitted", "a visitor does not name conversations: leave it")
     name = asked.who.conversation or body.conversation or _name(asked, id)
@@ -74,6 +78,12 @@ async def begin(asked: Asked) -> Response:
             trace=asked.trace,
         )
     return _recorded(entry, 201)
+
+
+def _refuse_silent(text: str, way: str) -> None:
+    """A turn would cost money to find that nothing was said. FrontRefused (422)."""
+    if not text.strip():
+        raise FrontRefused(422, "Wrong body", f"text: nothing but space is no message: {way}")
 
 
 def _name(asked: Asked, id: str) -> str:
@@ -105,6 +115,7 @@ def _refuse_other(entry: Entry, contact: str, agent: str) -> None:
 async def say(asked: Asked) -> Response:
     check_query(asked.request, ())
     id, body = id_of(asked.request), await body_of(asked.request, Say)
+    _refuse_silent(body.text, "say something")
     name = asked.named("conversation")
     started = await asked.front.check(asked.who, name)
     entry = await asked.front.say(
@@ -247,7 +258,7 @@ DOORS = (
             "Begin a conversation, with a first message or without.",
             "The agent that is appointed now answers in it, in this version, to its end.",
             body=Begin,
-            example={"text": "What does the Team plan cost?", "contact": "ada"},
+            example={"text": QUESTION, "contact": "ada"},
             parameters=(IDEMPOTENCY,),
             answers={201: _SAYS},
             refusals=(404, 409),

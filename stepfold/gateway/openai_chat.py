@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from stepfold.events.envelope import Entry
 from stepfold.gateway.answers import answered
 from stepfold.gateway.bodies import NAME_OR_NONE
+from stepfold.gateway.conversations import QUESTION
 from stepfold.gateway.doors import About, Answer, Asked, Door, Json, Parameter
 from stepfold.gateway.histories import Asks, History, Line, history_of, say, say_in
 from stepfold.gateway.items import PAUSE, Ended, Given, Item, Piece
@@ -293,7 +294,7 @@ def _failed(error: FrontRefused) -> str:
 TAG = "openai"
 _EXAMPLE = {
     "model": "help-desk",
-    "messages": [{"role": "user", "content": "What does the Team plan cost?"}],
+    "messages": [{"role": "user", "content": QUESTION}],
 }
 _OBJECT = "As OpenAI has it; with `stream` server-sent events of chunks, and `[DONE]`."
 

@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from stepfold.events.envelope import Entry
 from stepfold.events.event import ConversationStarted, MessageReceived
 from stepfold.gateway.answers import answered, answering_for
+from stepfold.gateway.conversations import QUESTION
 from stepfold.gateway.doors import About, Answer, Asked, Door, Parameter
 from stepfold.gateway.histories import (
     Asks,
@@ -244,7 +245,7 @@ async def cancel(asked: Asked) -> Response:
 
 TAG = "openai"
 RESPONSE = Parameter("response", "path", {"type": "string"}, "The id of a response.")
-_EXAMPLE = {"model": "help-desk", "input": "What does the Team plan cost?"}
+_EXAMPLE = {"model": "help-desk", "input": QUESTION}
 _OBJECT = Answer("As OpenAI has it.")
 _MADE = Answer("As OpenAI has it; with `stream` its events.", also=(MEDIA,))
 

@@ -107,7 +107,7 @@ class _Owned:
         try:
             self._process = await _start(self._folder, self._durability)
         except OSError as error:
-            raise _unusable(self._folder, error) from error
+            raise unusable(self._folder, error) from error
 
     async def watch(self) -> None:
         """Start it again whenever it has died, what it acknowledged is in the folder; and when its
@@ -144,13 +144,14 @@ def _open(folder: Path, name: str) -> IO[str]:
         folder.mkdir(parents=True, exist_ok=True)
         return (folder / name).open("a")
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise unusable(folder, error) from error
 
 
-def _unusable(folder: Path, error: OSError) -> ServerError:
+def unusable(folder: Path, error: OSError) -> ServerError:
+    """What to say where this folder cannot be the data folder."""
     return ServerError(
         f"folder {str(folder)!r} cannot be used: {error.strerror or error};"
-        " set STEPFOLD_DATA_DIR to one that can be written"
+        " set STEPFOLD_DATA_DIR to one that can be written, or give --data"
     )
 
 

@@ -203,6 +203,30 @@ def test_hooks_that_are_none_are_refused(tmp_path: Path, name: str, why: str) ->
     assert why in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("MODELS = [1]", "MODELS is a list: a table of names to models"),
+        ("MODELS = {'mine': 1}", "MODELS['mine'] is a int: "),
+        ("TOOLS = {'order': 1}", "TOOLS is a dict: a list"),
+        ("TOOLS = [print]", "TOOLS[0] is a builtin_function_or_method: a tool is made by @tool"),
+        ("VETOES = ['no']", "VETOES[0] is a str: a veto is a function"),
+        ("OBSERVERS = [print]", "OBSERVERS[0] is a "),
+    ],
+)
+def test_hooks_of_another_shape_are_told_what_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, why: str
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"misshapen_{abs(hash(text))}"
+    (tmp_path / f"{name}.py").write_text(f"{text}\n")
+
+    ended = run("serve", "--hooks", name, data=tmp_path / "data")
+
+    assert ended.exit_code == exits.REFUSED
+    assert ended.stderr.startswith(f"stepfold: hooks {name!r}: {why}")
+
+
 def test_a_script_is_not_ignored_where_other_workers_would_answer(
     served: Path, tmp_path: Path
 ) -> None:

@@ -60,6 +60,13 @@ def test_a_folder_that_cannot_be_is_not_ok(tmp_path: Path) -> None:
     assert "STEPFOLD_DATA_DIR" in found["folder"]["told"]
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_a_folder_that_its_file_system_would_not_make_is_not_ok() -> None:
+    found = checks(run("doctor", "--json", data=Path("/proc/new")).stdout)
+
+    assert not found["folder"]["ok"]
+
+
 def test_views_that_are_none_are_not_ok(tmp_path: Path) -> None:
     (tmp_path / "views.duckdb").write_bytes(b"nothing of ours")
 

@@ -48,3 +48,13 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, words: list[str
     assert ended.exit_code == exits.REFUSED
     assert ended.stderr.startswith("stepfold: ")
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_folder_that_cannot_hold_it_is_told_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    ended = run("knowledge", "add", SAMPLE, data=tmp_path / "file" / "data")
+
+    assert ended.exit_code == exits.UNAVAILABLE
+    assert "file/data' cannot be used: " in ended.stderr
+    assert ended.stderr.endswith("or give --data\n")

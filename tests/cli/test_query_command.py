@@ -65,7 +65,7 @@ def test_the_help_names_every_view_and_no_other(alone: Path) -> None:
     found = rows("SELECT name FROM (SHOW TABLES) ORDER BY name", alone)
 
     helped = run("query", "--help").stdout
-    named = helped.partition("Ask the views: ")[2].partition(".")[0].split(",")
+    named = helped.partition("They are ")[2].partition(".")[0].split(",")
     assert sorted(name.strip() for name in named) == [row["name"] for row in found]
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from msgspec import Struct
 
-from stepfold.cli.screen import say_json
+from stepfold.cli.screen import say_json, table
 
 SMALLEST = Decimal("1E-18")
 DIGITS = "0.000000000000000001"
@@ -56,3 +56,17 @@ def test_a_text_that_looks_like_a_number_stays_as_it_is(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert said({"text": "1E-18", "float": 1e-7}, capsys) == '{"text":"1E-18","float":1e-7}\n'
+
+
+@pytest.mark.parametrize("id", ["b9f0aabbccdd", "acme/" + "order_status_" * 8])
+def test_what_a_row_is_called_is_never_shortened(id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    columns = ("id", "customer", "scopes", "name", "origins", "made", "state")
+
+    lines = table(columns, [(id, "acme", "chat, read", "crm", "", "2026-11-28", "good")]).split(
+        "\n"
+    )
+
+    assert "".join(line[: len(id)].split("  ")[0] for line in lines[2:]) == id
+    assert max(map(len, lines)) <= 50
+    assert "go" in lines[2]

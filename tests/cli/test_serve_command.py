@@ -238,3 +238,21 @@ def test_an_unknown_role_is_a_usage_error(only: str) -> None:
 
     assert ended.exit_code == exits.USAGE
     assert "known: agent, reason, tool" in ended.stderr
+
+
+def test_the_views_are_taken_over_from_a_process_that_ends(tmp_path: Path) -> None:
+    more = {"STEPFOLD_DATA_DIR": str(tmp_path)}
+    with running("serve", "--json", **more) as first:
+        first_line(first)
+        with running("serve", "--json", **more) as second:
+            assert second.stderr is not None
+            kept = second.stderr.readline()
+            alone = json.loads(first_line(second))["serves"]
+            first.terminate()
+            first.wait(LIMIT_S)
+            assert any("keeps them now" in line for line in iter(second.stderr.readline, ""))
+            told = records(run("doctor", "--json", data=tmp_path))
+
+    assert kept.startswith(f"stepfold: the views are kept by process {first.pid}; ")
+    assert "views" not in alone
+    assert any(each["told"].endswith("and kept up to date") for each in told)

@@ -77,6 +77,12 @@ def test_help_fits_sixty_columns() -> None:
     assert max(len(line) for text in said for line in text.splitlines()) <= 60
 
 
+def test_no_line_in_the_list_breaks_off() -> None:
+    said = spawn("--help", COLUMNS="80").stdout.splitlines()
+
+    assert [line for line in said if line.startswith("  ") and line.endswith("...")] == []
+
+
 def test_the_exit_codes_stand_in_the_help() -> None:
     said = " ".join(run("--help").stdout.split())
 
@@ -107,6 +113,7 @@ def test_an_unreachable_server_is_one_line_without_the_password(
     assert ended.exit_code == exits.UNAVAILABLE
     assert ended.stdout == ""
     assert ended.stderr.startswith("stepfold: no NATS server answers at nats://127.0.0.1:9")
+    assert ended.stderr.endswith("is it there? is NATS_URL right?\n")
     assert len(ended.stderr.splitlines()) == 1
     assert "secret" not in ended.stderr
 
@@ -136,6 +143,7 @@ def test_a_mistyped_folder_is_told_and_not_made(words: tuple[str, ...], tmp_path
 
     assert ended.exit_code == exits.REFUSED
     assert "there is no log in" in ended.stderr
+    assert "begin one with `stepfold dev` or `stepfold serve`" in ended.stderr
     assert not (tmp_path / "oops").exists()
 
 

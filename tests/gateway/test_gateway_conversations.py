@@ -39,6 +39,19 @@ async def test_a_conversation_can_be_begun_before_anything_is_said(home: House) 
     assert (shown["standing"], shown["agent"], shown["turns"]) == ("rest", "help-desk", 0)
 
 
+@pytest.mark.parametrize("text", ["", "   "])
+async def test_a_conversation_is_not_begun_with_a_text_that_says_nothing(
+    home: House, text: str
+) -> None:
+    client = await home.client()
+
+    refused = await client.post("/v1/conversations", json={"conversation": "c1", "text": text})
+
+    assert refused.status_code == 422
+    assert refused.json()["detail"].startswith("text: ")
+    assert await home.found.log.read("acme", "c1") == []
+
+
 async def test_conversations_are_listed_a_page_at_a_time(home: House) -> None:
     client = await home.client()
     for number in range(3):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 
 import httpx2
 import pytest
+from starlette.requests import Request
 
 from stepfold.gateway.doors import BODY_BYTES_MAX
+from stepfold.gateway.problems import problem
+from stepfold.gateway.refusals import FrontRefused
 from tests.gateway.house import House
 
 PATH = "/v1/conversations/c1/messages"
@@ -90,11 +94,14 @@ async def test_without_a_key_the_same_words_are_said_twice(home: House) -> None:
 WRONG = {
     b"{": "Invalid JSON",
     b"[]": "object",
-    b"{}": "text: Field required",
-    b'{"text": ""}': "text: String should have at least 1 character",
+    b"{}": "text: it is missing",
+    b'{"text": ""}': "text: it is empty: write something",
+    b'{"text": " \\n"}': "text: nothing but space is no message: say something",
     b'{"text": 1}': "text: Input should be a valid string",
-    b'{"text": "x", "customer": "other"}': "customer: Extra inputs are not permitted",
-    b'{"text": "x", "language": "no language"}': "language: String should match",
+    b'{"text": "x", "customer": "other"}': (
+        "customer: there is no such key here (known: text, contact, language)"
+    ),
+    b'{"text": "x", "language": "no language"}': "language: write it as ^(",
     b"\xff": "Invalid JSON",
 }
 
@@ -122,9 +129,27 @@ async def test_a_problem_has_the_form_of_rfc_9457(home: House) -> None:
         "type": "urn:stepfold:problem:no-such-conversation",
         "title": "No such conversation",
         "status": 404,
-        "detail": "there is no conversation 'none'",
+        "detail": "there is no conversation 'none': GET /v1/conversations lists those of this key's"
+        " customer, POST begins one",
         "instance": "urn:request:r-1",
     }
+
+
+def test_a_command_for_who_has_the_log_is_a_door_for_who_calls() -> None:
+    refused = FrontRefused(409, "Not possible now", "it is over; see `stepfold show acme/c1`")
+
+    told = json.loads(bytes(problem(refused, Request({"type": "http"})).body))
+
+    assert told["detail"] == "it is over; see GET /v1/conversations/c1/steps"
+
+
+async def test_a_client_of_openai_reads_why_there_is_no_door(home: House) -> None:
+    client = await home.client()
+
+    refused = await client.post("/v1/embeddings", json={"input": "Hi"})
+
+    assert refused.status_code == 404
+    assert refused.json()["error"]["message"].startswith("POST /v1/embeddings: ")
 
 
 NOT_THERE = {

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from stepfold.gateway import widget
+from stepfold.gateway.conversations import QUESTION
 from stepfold.gateway.serving import Made
 from stepfold.gateway.table import DOORS
 from tests.gateway.house import ALL, House
@@ -44,6 +45,10 @@ def test_every_kind_of_step_that_a_contact_is_told_of_a_tool_has_words() -> None
 
     for kind in ("requested", "returned", "failed", "refused", "unknown"):
         assert f'"tool.{kind}": ' in source
+
+
+def test_the_page_to_try_it_on_proposes_what_the_sample_answers() -> None:
+    assert f"Try “{QUESTION}”" in (ASSETS / "demo.html").read_text()
 
 
 async def test_any_page_may_load_it_and_keeps_it_a_while(home: House) -> None:

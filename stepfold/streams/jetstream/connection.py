@@ -86,7 +86,8 @@ async def connect(
             )
     except (OSError, nats.errors.Error, TimeoutError) as error:
         why = str(told.last or error) or "timed out"
-        raise LogUnavailable(f"no NATS server answers at {_place(url)}: {why}") from error
+        way = "is it there? is NATS_URL right?"
+        raise LogUnavailable(f"no NATS server answers at {_place(url)}: {why}: {way}") from error
     try:
         yield client
     finally:
