@@ -53,7 +53,7 @@ def test_a_revoked_key_says_so(folder: Path) -> None:
 def test_a_key_expires_when_it_is_told_to(folder: Path) -> None:
     words = ("key", "create", "--customer", "acme", "--json", "--days")
 
-    (now,), (later,) = (records(run(*words, days, data=folder)) for days in ("0.000001", "7"))
+    (now,), (later,) = (records(run(*words, days, data=folder)) for days in ("0.000000001", "7"))
 
     assert now["state"].startswith("expired")
     assert later["state"].startswith("good until")
